@@ -1,0 +1,196 @@
+"""The record of a run: what was asked, what happened, and what it cost; one JSON file per run.
+
+The file is strict JSON. A number that JSON lacks is written as an object with the single key
+``$float``, for example ``{"$float": "inf"}``, and comes back as that number.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+
+from fedcredit.credit.discrimination import AucDifference
+from fedcredit.credit.evaluation import FederationEvaluation
+from fedcredit.data.contract import Contract
+from fedcredit.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+RECORD_FILE = "record.json"
+FORMAT = "fedcredit/record/1"
+_FLOAT_TAG = "$float"
+_TAGGED = ({_FLOAT_TAG: "inf"}, {_FLOAT_TAG: "-inf"}, {_FLOAT_TAG: "nan"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceRecord:
+    """What a reference of the run reached on the same held-out loans.
+
+    ``epsilon`` is that of its worst-off lender, infinite without privacy. ``auc_gap`` is the run's
+    AUC minus the reference's, over all held-out loans.
+    """
+
+    evaluation: FederationEvaluation
+    epsilon: float
+    auc_gap: AucDifference | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What a run was and what came of it.
+
+    ``statement`` is the epsilon statement as data (``None`` without privacy) and
+    ``statement_lines`` its text as it was printed. ``rounds`` holds one object per round;
+    ``own_intercept`` the evaluation after each lender moved the level to its own. ``seconds`` and
+    ``environment`` say how long and where; they take no part in a comparison of runs.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    fingerprint: str
+    mode: str
+    experiment: Mapping[str, JsonValue]
+    contracts: tuple[Contract, ...]
+    noise_multiplier: Mapping[str, float]
+    statement: Mapping[str, JsonValue] | None
+    statement_lines: tuple[str, ...]
+    rounds: tuple[Mapping[str, JsonValue], ...]
+    evaluation: FederationEvaluation
+    own_intercept: FederationEvaluation | None
+    references: Mapping[str, ReferenceRecord]
+    remarks: tuple[str, ...]
+    seconds: Mapping[str, float]
+    environment: Mapping[str, JsonValue]
+
+
+_ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
+
+
+def record_to_json(record: RunRecord) -> str:
+    """Write a record as the text of its file.
+
+    Args:
+        record: the record.
+
+    Returns:
+        Strict JSON, two spaces deep, keys in the order of the fields.
+    """
+    content = {"format": FORMAT, **_as_object(record)}
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def record_from_json(text: str, *, source: str = RECORD_FILE) -> RunRecord:
+    """Read a record from the text of its file.
+
+    Args:
+        text: what ``record_to_json`` wrote.
+        source: where the text is from, for messages.
+
+    Returns:
+        The record; written again, it gives the same text.
+
+    Raises:
+        InputError: if the text is not JSON, not a record, or of another format.
+    """
+    try:
+        content = json.loads(text, object_hook=_number_from_tag)
+    except ValueError as error:
+        raise InputError(f"{source} is not a whole JSON file ({error}); run the experiment again") from error
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise InputError(f"{source} is not a run record of format {FORMAT}; name a results folder of this version")
+    try:
+        return _ADAPTER.validate_json(json.dumps(content))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise InputError(f"{source} is not a run record ({wrong}); run the experiment again") from error
+
+
+def write_record(record: RunRecord, folder: Path) -> Path:
+    """Write ``record.json`` into a results folder: whole, then renamed.
+
+    Args:
+        record: the record.
+        folder: the results folder, which exists.
+
+    Returns:
+        The path of the file.
+    """
+    path = folder / RECORD_FILE
+    unfinished = folder / f".{RECORD_FILE}.{os.getpid()}"
+    unfinished.write_text(record_to_json(record), encoding="utf-8")
+    unfinished.replace(path)
+    return path
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read the record of a results folder.
+
+    Args:
+        path: the folder, or its ``record.json``.
+
+    Returns:
+        The record.
+
+    Raises:
+        InputError: if there is no record, or it cannot be read.
+    """
+    file = path / RECORD_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"there is no {RECORD_FILE} in {path}; name the results folder of a finished run")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not a text file; name the results folder of a finished run") from error
+    return record_from_json(text, source=str(file))
+
+
+def to_jsonable(value: object) -> JsonValue:
+    """Turn dataclasses, numpy values, tuples and non-finite numbers into plain JSON values.
+
+    Args:
+        value: a value made of such parts.
+
+    Returns:
+        Objects, lists, strings, numbers, booleans and null.
+
+    Raises:
+        TypeError: if a part has no JSON form, or an object's key is not text.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        return number if math.isfinite(number) else {_FLOAT_TAG: str(number)}
+    if isinstance(value, np.generic | np.ndarray):
+        return to_jsonable(value.tolist())
+    if isinstance(value, Mapping):
+        return _as_mapping(value)
+    if isinstance(value, list | tuple):
+        return [to_jsonable(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _as_object(value)
+    raise TypeError(f"a {type(value).__name__} has no JSON form")
+
+
+def _as_object(value: DataclassInstance) -> dict[str, JsonValue]:
+    return {field.name: to_jsonable(getattr(value, field.name)) for field in fields(value)}
+
+
+def _as_mapping(value: Mapping[object, object]) -> dict[str, JsonValue]:
+    if value in _TAGGED or not all(isinstance(key, str) for key in value):
+        raise TypeError(f"an object's keys must be text, and {_FLOAT_TAG} alone is kept for numbers")
+    return {str(key): to_jsonable(item) for key, item in value.items()}
+
+
+def _number_from_tag(content: dict[str, object]) -> object:
+    return float(str(content[_FLOAT_TAG])) if content in _TAGGED else content
