@@ -1,0 +1,1 @@
+"""What scores are worth in credit terms."""

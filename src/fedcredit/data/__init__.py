@@ -1,0 +1,1 @@
+"""Loan tables, lenders and the public contract between them."""

@@ -1,0 +1,1 @@
+"""Flower's side: messages, strategy, and the runtimes that carry them."""

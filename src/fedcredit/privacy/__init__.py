@@ -1,0 +1,1 @@
+"""What is promised, how it is kept, and what was spent."""

@@ -1,0 +1,1 @@
+"""Events, accountants and the ledger: the only source of an epsilon."""

@@ -1,0 +1,1 @@
+"""A lender's local round: one contract, several trainers."""
