@@ -1,0 +1,137 @@
+"""Layers of the network, worked in blocks of 64 rows so that a loan's numbers are its own to the last bit.
+
+Every block has the same shape, the last one filled up with zero rows, and a product with one column is a
+sum along the row, not a matrix product: then a loan's logit and gradient have the same bits whoever else
+is in the batch, at any place in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+BLOCK_ROWS = 64
+ACTIVATIONS: Mapping[str, tuple[Callable[[torch.Tensor], torch.Tensor], type[nn.Module]]] = {
+    "relu": (torch.relu, nn.ReLU),
+    "tanh": (torch.tanh, nn.Tanh),
+    "gelu": (functional.gelu, nn.GELU),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """Where one linear layer, and its LayerNorm if it has one, lie in the flat vector."""
+
+    name: str
+    num_inputs: int
+    num_outputs: int
+    weight: slice
+    bias: slice
+    norm_weight: slice | None = None
+    norm_bias: slice | None = None
+
+    @property
+    def is_output(self) -> bool:
+        """Whether this is the last layer, whose one output is the logit."""
+        return self.name == "output"
+
+    @property
+    def tensors(self) -> tuple[tuple[str, slice, tuple[int, ...]], ...]:
+        """Name in the state dict, place in the flat vector and shape of each tensor, in flat order."""
+        square, line = (self.num_outputs, self.num_inputs), (self.num_outputs,)
+        found: list[tuple[str, slice, tuple[int, ...]]] = [
+            (f"{self.name}.weight", self.weight, square),
+            (f"{self.name}.bias", self.bias, line),
+        ]
+        if self.norm_weight is not None and self.norm_bias is not None:
+            found.append((f"{self.name}_norm.weight", self.norm_weight, line))
+            found.append((f"{self.name}_norm.bias", self.norm_bias, line))
+        return tuple(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What a forward pass leaves behind, block by block, for gradients by loan.
+
+    Attributes:
+        inputs: the input of each linear layer, ``[blocks, 64, inputs]``.
+        products: the output of each linear layer, ``[blocks, 64, outputs]``; ``[blocks, 64]`` for the logit.
+        normalised: each LayerNorm's centred and scaled values, ``[blocks, 64, outputs]``; empty without LayerNorm.
+        scaled: each LayerNorm's output, of the same shape.
+    """
+
+    inputs: tuple[torch.Tensor, ...]
+    products: tuple[torch.Tensor, ...]
+    normalised: tuple[torch.Tensor, ...]
+    scaled: tuple[torch.Tensor, ...]
+
+
+def to_blocks(features: NDArray[np.float32]) -> torch.Tensor:
+    """Lay rows into blocks of 64, the last one filled up with zero rows.
+
+    Args:
+        features: encoded loans, ``[loans, features]``.
+
+    Returns:
+        A copy, ``[blocks, 64, features]``.
+    """
+    num_blocks = -(-len(features) // BLOCK_ROWS)
+    blocks = torch.zeros(num_blocks * BLOCK_ROWS, features.shape[1])
+    blocks.numpy()[: len(features)] = features
+    return blocks.reshape(num_blocks, BLOCK_ROWS, features.shape[1])
+
+
+def trace_blocks(layers: Sequence[Layer], activation: str, flat: torch.Tensor, blocks: torch.Tensor) -> Trace:
+    """Run the network forward; gradients, if they are on, flow to the products and what follows them.
+
+    Args:
+        layers: the network's layers.
+        activation: a key of `ACTIVATIONS`.
+        flat: flat parameters, ``[num_parameters]``, float32.
+        blocks: encoded loans, ``[blocks, 64, features]``.
+
+    Returns:
+        The trace; its last product is the logit, ``[blocks, 64]``.
+    """
+    activate = ACTIVATIONS[activation][0]
+    inputs, products, normalised, scaled = [blocks], [], [], []
+    for layer in layers:
+        product = _linear(layer, flat, inputs[-1])
+        products.append(product.requires_grad_() if torch.is_grad_enabled() and len(inputs) == 1 else product)
+        if layer.is_output:
+            break
+        value = products[-1]
+        if layer.norm_weight is not None and layer.norm_bias is not None:
+            normalised.append(functional.layer_norm(value, (layer.num_outputs,)))
+            scaled.append(normalised[-1] * flat[layer.norm_weight] + flat[layer.norm_bias])
+            value = scaled[-1]
+        inputs.append(activate(value))
+    return Trace(inputs=tuple(inputs), products=tuple(products), normalised=tuple(normalised), scaled=tuple(scaled))
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Let torch use one thread inside, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    if before != 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if before != 1:
+            torch.set_num_threads(before)
+
+
+def _linear(layer: Layer, flat: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    weight = flat[layer.weight].reshape(layer.num_outputs, layer.num_inputs)
+    if layer.is_output:
+        return (inputs * weight[0]).sum(-1) + flat[layer.bias]
+    columns = weight.t().contiguous().expand(len(inputs), -1, -1)
+    return torch.bmm(inputs, columns) + flat[layer.bias]
