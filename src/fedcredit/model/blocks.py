@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 BLOCK_ROWS = 64
+_COLUMNS = 16
 ACTIVATIONS: Mapping[str, tuple[Callable[[torch.Tensor], torch.Tensor], type[nn.Module]]] = {
     "relu": (torch.relu, nn.ReLU),
     "tanh": (torch.tanh, nn.Tanh),
@@ -62,7 +63,7 @@ class Trace:
 
     Attributes:
         inputs: the input of each linear layer, ``[blocks, 64, inputs]``.
-        products: the output of each linear layer, ``[blocks, 64, outputs]``; ``[blocks, 64]`` for the logit.
+        products: the output of each linear layer, ``[blocks, 64, outputs]``.
         normalised: each LayerNorm's centred and scaled values, ``[blocks, 64, outputs]``; empty without LayerNorm.
         scaled: each LayerNorm's output, of the same shape.
     """
@@ -88,8 +89,31 @@ def to_blocks(features: NDArray[np.float32]) -> torch.Tensor:
     return blocks.reshape(num_blocks, BLOCK_ROWS, features.shape[1])
 
 
+def row_product(inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Multiply blocks of rows with a weight so that each row's result has its own bits.
+
+    MKL's product treats rows differently by their place when the columns are few and not a multiple of
+    their vector width (5 to 7 and 9 to 11 columns: measured), so columns are filled up with zeros to a
+    multiple of 16, those of the backward product too.
+
+    Args:
+        inputs: blocks of rows, ``[blocks, 64, inputs]``.
+        weight: the layer's weight, ``[outputs, inputs]``.
+
+    Returns:
+        The products, ``[blocks, 64, outputs]``.
+    """
+    num_outputs, num_inputs = weight.shape
+    if num_outputs == 1:
+        return (inputs * weight[0]).sum(-1, keepdim=True)
+    more_inputs = -num_inputs % _COLUMNS if inputs.requires_grad else 0
+    square = functional.pad(weight.t(), (0, -num_outputs % _COLUMNS, 0, more_inputs))
+    products = torch.bmm(functional.pad(inputs, (0, more_inputs)), square.expand(len(inputs), -1, -1))
+    return products[..., :num_outputs]
+
+
 def trace_blocks(layers: Sequence[Layer], activation: str, flat: torch.Tensor, blocks: torch.Tensor) -> Trace:
-    """Run the network forward; gradients, if they are on, flow to the products and what follows them.
+    """Run the network forward; if gradients are on, they reach back to the first product.
 
     Args:
         layers: the network's layers.
@@ -98,12 +122,13 @@ def trace_blocks(layers: Sequence[Layer], activation: str, flat: torch.Tensor, b
         blocks: encoded loans, ``[blocks, 64, features]``.
 
     Returns:
-        The trace; its last product is the logit, ``[blocks, 64]``.
+        The trace; its last product is the logit, ``[blocks, 64, 1]``.
     """
     activate = ACTIVATIONS[activation][0]
     inputs, products, normalised, scaled = [blocks], [], [], []
     for layer in layers:
-        product = _linear(layer, flat, inputs[-1])
+        weight = flat[layer.weight].reshape(layer.num_outputs, layer.num_inputs)
+        product = row_product(inputs[-1], weight) + flat[layer.bias]
         products.append(product.requires_grad_() if torch.is_grad_enabled() and len(inputs) == 1 else product)
         if layer.is_output:
             break
@@ -127,11 +152,3 @@ def single_threaded() -> Iterator[None]:
     finally:
         if before != 1:
             torch.set_num_threads(before)
-
-
-def _linear(layer: Layer, flat: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-    weight = flat[layer.weight].reshape(layer.num_outputs, layer.num_inputs)
-    if layer.is_output:
-        return (inputs * weight[0]).sum(-1) + flat[layer.bias]
-    columns = weight.t().contiguous().expand(len(inputs), -1, -1)
-    return torch.bmm(inputs, columns) + flat[layer.bias]

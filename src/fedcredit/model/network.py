@@ -183,12 +183,15 @@ def from_state_dict(network: DefaultNetwork, state: Mapping[str, torch.Tensor]) 
     return flat
 
 
-def to_module(network: DefaultNetwork, parameters: NDArray[np.float32]) -> nn.Module:
+def to_module(
+    network: DefaultNetwork, parameters: NDArray[np.float32], *, linear: type[nn.Linear] = nn.Linear
+) -> nn.Module:
     """Build an ordinary torch module that maps features ``[loans, features]`` to logits ``[loans]``.
 
     Args:
         network: the network's shape.
         parameters: flat parameters, ``[num_parameters]``.
+        linear: the class of the linear layers.
 
     Returns:
         A module that holds copies of the parameters, under the names of `to_state_dict`.
@@ -199,7 +202,7 @@ def to_module(network: DefaultNetwork, parameters: NDArray[np.float32]) -> nn.Mo
     state = to_state_dict(network, parameters)
     stack: OrderedDict[str, nn.Module] = OrderedDict()
     for layer in network.layers:
-        stack[layer.name] = nn.Linear(layer.num_inputs, layer.num_outputs, device="meta")
+        stack[layer.name] = linear(layer.num_inputs, layer.num_outputs, device="meta")
         if layer.norm_weight is not None:
             stack[f"{layer.name}_norm"] = nn.LayerNorm(layer.num_outputs, device="meta")
         if not layer.is_output:
