@@ -1,0 +1,44 @@
+# Two commands need nothing but Python and this folder: `make experiment` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Real tables: this folder if it is there, else the user's cache, else a download.
+FEDCREDIT_DATA ?= ../shared/data
+ifneq ($(or $(filter-out file,$(origin FEDCREDIT_DATA)),$(wildcard $(FEDCREDIT_DATA)/.)),)
+override FEDCREDIT_DATA := $(abspath $(FEDCREDIT_DATA))
+export FEDCREDIT_DATA
+else
+unexport FEDCREDIT_DATA
+endif
+
+.PHONY: help experiment test check clean
+help:
+	@echo "make experiment   privacy budgets compared: trains every arm, prints the table and the reports' paths"
+	@echo "make test         the whole test suite"
+	@echo "make check        ruff, mypy --strict, import directions"
+	@echo "make clean        remove the environment and what tools left behind; results/ stays"
+
+experiment: .venv/run.stamp
+	$(BIN)/fedcredit run --multirun 'experiments=privacy_budgets/*'
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/unit/test_imports.py
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/run.stamp: pyproject.toml constraints.txt
+	@echo "building the environment in .venv"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+.venv/dev.stamp: .venv/run.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
