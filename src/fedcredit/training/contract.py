@@ -26,8 +26,6 @@ from fedcredit.experiment.spec import Adam, Sgd
 from fedcredit.model.network import DefaultNetwork
 from fedcredit.seeds import Stream
 
-BLOCK_ROWS = 64
-
 
 @dataclass(frozen=True, kw_only=True)
 class LocalSettings:
