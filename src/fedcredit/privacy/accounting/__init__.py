@@ -1,1 +1,1 @@
-"""Events, accountants and the ledger: the only source of an epsilon."""
+"""Privacy accounting: events say what was done, accountants price it, the ledger remembers it."""

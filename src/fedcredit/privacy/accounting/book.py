@@ -1,0 +1,167 @@
+"""The lines of a ledger: what each means, how it is read back, and what it costs.
+
+Format 1, sealed as `chain` describes: ``header`` says whose ledger it is; ``intent`` holds a release;
+``commit`` and ``fault`` name the intent's line and the number of noise draws. A fault is a commit
+whose draws are not those of its event.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fedcredit.privacy.accounting.chain import GENESIS, broken, seal, unseal
+from fedcredit.privacy.accounting.events import GaussianSteps
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """One release of one lender.
+
+    Attributes:
+        name: what it is for, such as ``"federation"`` or ``"reference.alone"``.
+        server_round: the round, from 1 (0 where there are no rounds).
+        event: what it does to private loans.
+        digest: digest of (fingerprint, name, round, incoming weights).
+    """
+
+    name: str
+    server_round: int
+    event: GaussianSteps
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line after the header: ``intent``, ``commit`` or ``fault`` of a release."""
+
+    kind: str
+    release: Release
+    num_noise_draws: int | None
+
+
+@dataclass
+class Book:
+    """The lines of one file read so far, and the place where its next line is written.
+
+    Attributes:
+        path: the file.
+        header: the first line.
+        entries: the other lines, in order.
+        digests: digest of each line.
+        size: bytes read.
+        free: line of the last intent of each release that may be repeated without charge.
+        committed: lines of intents that were followed by a commit or fault.
+    """
+
+    path: Path
+    header: dict[str, Any] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    size: int = 0
+    free: dict[Release, int] = field(default_factory=dict)
+    committed: set[int] = field(default_factory=set)
+
+    @property
+    def head(self) -> str:
+        """The digest of the last line."""
+        return self.digests[-1] if self.digests else GENESIS
+
+    def absorb(self, data: bytes) -> None:
+        """Verify and note more lines.
+
+        Args:
+            data: what follows in the file, in whole lines.
+
+        Raises:
+            InputError: naming the first line that does not verify.
+        """
+        first_line = len(self.digests) + 1
+        for body, digest in unseal(data, previous=self.head, first_line=first_line, path=self.path):
+            try:
+                self._note(body, line=len(self.digests) + 1)
+            except (KeyError, TypeError, ValueError) as error:
+                raise broken(self.path, len(self.digests) + 1, "is not a line of this format") from error
+            self.digests.append(digest)
+        self.size += len(data)
+
+    def catch_up(self) -> None:
+        """Read what another process of the same run has appended.
+
+        Raises:
+            InputError: if the file shrank, or a new line does not verify.
+        """
+        with self.path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size < self.size:
+                raise broken(self.path, len(self.digests), "is missing: the file shrank while it was in use")
+            file.seek(self.size)
+            self.absorb(file.read())
+
+    def append(self, body: Mapping[str, object]) -> None:
+        """Write and note a line.
+
+        Args:
+            body: its members.
+        """
+        line = seal(body, previous=self.head)
+        with self.path.open("ab") as file:
+            file.write(line)
+        self.absorb(line)
+
+    def _note(self, body: dict[str, Any], *, line: int) -> None:
+        kind = body["kind"]
+        if line == 1:
+            if kind != "header" or body["format"] != FORMAT:
+                raise ValueError(kind)
+            self.header = body
+        elif kind == "intent":
+            event = GaussianSteps(
+                sampling_probability=body["sampling_probability"],
+                noise_multiplier=body["noise_multiplier"],
+                num_steps=body["num_steps"],
+            )
+            release = Release(name=body["name"], server_round=body["server_round"], event=event, digest=body["release"])
+            self.free[release] = line
+            self.entries.append(Entry(kind=kind, release=release, num_noise_draws=None))
+        else:
+            self._settle(kind, body["intent"], body["num_noise_draws"])
+
+    def _settle(self, kind: str, intent: int, num_noise_draws: int) -> None:
+        entry = self.entries[intent - 2] if 2 <= intent < len(self.entries) + 2 else None
+        if kind not in ("commit", "fault") or entry is None or entry.kind != "intent":
+            raise ValueError(kind)
+        self.committed.add(intent)
+        if kind == "fault":
+            self.free.pop(entry.release, None)
+        self.entries.append(Entry(kind=kind, release=entry.release, num_noise_draws=num_noise_draws))
+
+
+def charges(entries: Iterable[Entry], name: str | None) -> Iterator[GaussianSteps]:
+    """List what entries cost: every intent in full, and noise draws beyond an intent.
+
+    Args:
+        entries: lines of a ledger.
+        name: one kind of release, or None for all of them.
+
+    Yields:
+        Events, not merged.
+    """
+    for entry in entries:
+        if name is not None and entry.release.name != name:
+            continue
+        event = entry.release.event
+        if entry.kind == "intent":
+            yield event
+        elif entry.num_noise_draws is not None and entry.num_noise_draws > event.num_steps:
+            extra = entry.num_noise_draws - event.num_steps
+            yield GaussianSteps(
+                sampling_probability=event.sampling_probability,
+                noise_multiplier=event.noise_multiplier,
+                num_steps=extra,
+            )

@@ -1,0 +1,137 @@
+"""How much noise a promise needs: the smallest noise multiplier whose price is within the target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import dp_accounting
+import numpy as np
+
+from fedcredit.privacy.accounting import cache
+from fedcredit.privacy.accounting.accountants import FINEST_DEFAULT_GRID, check_delta, epsilon, finest_grid, pld_epsilon
+from fedcredit.privacy.accounting.events import GaussianSteps
+
+Progress = Callable[[str, int, int], None]
+_TOLERANCE = 1e-4
+_ROUGH_TOLERANCE = 2e-5
+_MAX_PRICES = 200
+
+
+def calibrate(
+    *,
+    target_epsilon: float,
+    delta: float,
+    sampling_probability: float,
+    num_steps: int,
+    progress: Progress | None = None,
+) -> float:
+    """Find the smallest noise multiplier that keeps a target, from the safe side.
+
+    Without sampling the answer is the closed form of Balle and Wang (2018). With sampling a secant
+    search on a coarse grid finds the place and two or three prices on the refined grid settle it.
+    The result is kept in the user's cache and priced again when it is read from there.
+
+    Args:
+        target_epsilon: above 0; infinity needs no noise.
+        delta: above 0 and below 1.
+        sampling_probability: above 0 and at most 1.
+        num_steps: Poisson steps over the whole run, at least 1.
+        progress: called with (what was priced, prices so far, 0 for an unknown total).
+
+    Returns:
+        A noise multiplier whose `epsilon` is at most ``target_epsilon``, and within 1e-4 (relative)
+        of the smallest such number; 0 for an infinite target.
+
+    Raises:
+        ValueError: if an argument is outside its range.
+    """
+    if not target_epsilon > 0.0:
+        raise ValueError(f"target_epsilon is {target_epsilon}; allowed is above 0")
+    check_delta(delta)
+    if math.isinf(target_epsilon):
+        return 0.0
+    event = GaussianSteps(sampling_probability=sampling_probability, noise_multiplier=1.0, num_steps=num_steps)
+    price = _counted(lambda noise: epsilon([_at(event, noise)], delta=delta).value, progress)
+    guess = _unsampled(target_epsilon, delta, num_steps)
+    if sampling_probability == 1.0:
+        nudge = 4e-12
+        while price(guess) > target_epsilon:
+            guess, nudge = guess * (1.0 + nudge), 2.0 * nudge
+        return guess
+    inputs = {"target_epsilon": target_epsilon, "delta": delta, "q": sampling_probability, "steps": num_steps}
+    stored = cache.load("noise", {**inputs, "tolerance": _TOLERANCE})
+    if stored is not None and price(stored["noise_multiplier"]) <= target_epsilon:
+        return float(stored["noise_multiplier"])
+    rough, slope = _rough(event, target_epsilon, delta, guess)
+    noise, _ = _search(price, target_epsilon, start=rough, slope=slope, tolerance=_TOLERANCE)
+    cache.store("noise", {**inputs, "tolerance": _TOLERANCE}, {"noise_multiplier": noise})
+    return noise
+
+
+def _at(event: GaussianSteps, noise_multiplier: float) -> GaussianSteps:
+    return GaussianSteps(
+        sampling_probability=event.sampling_probability, noise_multiplier=noise_multiplier, num_steps=event.num_steps
+    )
+
+
+def _counted(price: Callable[[float], float], progress: Progress | None) -> Callable[[float], float]:
+    count = 0
+
+    def priced(noise: float) -> float:
+        nonlocal count
+        value = price(noise)
+        count += 1
+        if progress is not None:
+            progress(f"noise multiplier {noise:.4f} costs epsilon {value:.4f}", count, 0)
+        return value
+
+    return priced
+
+
+def _unsampled(target_epsilon: float, delta: float, num_steps: int) -> float:
+    with np.errstate(divide="ignore"):
+        return float(dp_accounting.get_sigma_gaussian(target_epsilon, delta)) * math.sqrt(num_steps)
+
+
+def _rough(event: GaussianSteps, target_epsilon: float, delta: float, unsampled: float) -> tuple[float, float]:
+    """Solve on one coarse grid, from the central-limit place (which is never reported)."""
+    ratio = 1.0 / (event.sampling_probability * unsampled)
+    guess = min(unsampled, 1.0 / math.sqrt(math.log1p(ratio**2)))
+
+    def price(noise: float) -> float:
+        events = (_at(event, noise),)
+        return pld_epsilon(events, delta=delta, grid=10.0 * max(FINEST_DEFAULT_GRID, finest_grid(events)))
+
+    return _search(price, target_epsilon, start=guess, slope=-1.2, tolerance=_ROUGH_TOLERANCE)
+
+
+def _search(
+    price: Callable[[float], float], target: float, *, start: float, slope: float, tolerance: float
+) -> tuple[float, float]:
+    """Smallest noise with a price in [(1 - tolerance) target, target], and the slope there.
+
+    A bracketed secant in logarithms; epsilon falls at least as fast as 1 / noise, so the noise is
+    within the tolerance too.
+    """
+    position = math.log(start)
+    too_low, enough = -math.inf, math.inf
+    previous: tuple[float, float] | None = None
+    for _ in range(_MAX_PRICES):
+        gap = _log_ratio(price(math.exp(position)), target)
+        if previous is not None and previous[0] != position:
+            slope = min(-0.5, (gap - previous[1]) / (position - previous[0]))
+        if -tolerance <= gap <= 0.0:
+            return math.exp(position), slope
+        too_low, enough = (max(too_low, position), enough) if gap > 0.0 else (too_low, min(enough, position))
+        if enough - too_low <= tolerance:
+            return math.exp(enough), slope
+        previous = (position, gap)
+        position += (-0.4 * tolerance - gap) / slope
+        if not too_low < position < enough:
+            position = (too_low + enough) / 2.0
+    raise ArithmeticError(f"no noise multiplier found for epsilon {target} after {_MAX_PRICES} prices")
+
+
+def _log_ratio(value: float, target: float) -> float:
+    return max(-3.0, min(3.0, math.log(value / target))) if value > 0.0 else -3.0

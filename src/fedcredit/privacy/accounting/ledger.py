@@ -1,0 +1,253 @@
+"""What was spent: one append-only file per lender, and the only source of an epsilon.
+
+A release is written down before the first private gradient (``intent``) and once more when its noise
+has been drawn (``commit``). An intent is charged in full whether or not its commit follows. A release
+that is intended again, unchanged down to the digest of its inputs, is the same release in simulated
+mode (same streams, same bytes) and is free; anything else is charged again.
+
+A commit whose noise draws are not those of its event is a ``fault``: draws beyond the event are
+charged on top, and that release is never free again. `book` has the meaning of each line.
+
+Lines are flushed to the operating system, which survives a crash of the program. Locking, fsync and
+stored replies belong to the deployed mode, which is not built yet and refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, final
+
+from fedcredit.errors import InputError
+from fedcredit.privacy.accounting.book import FORMAT, Book, Entry, Release, charges
+from fedcredit.privacy.accounting.chain import GENESIS, broken, seal
+from fedcredit.privacy.accounting.events import Events, merge
+
+__all__ = ["Entry", "LedgerContent", "NoiseDrawsError", "PrivacyLedger", "Release", "ledger_path", "read_ledger"]
+
+
+class NoiseDrawsError(RuntimeError):
+    """A release drew noise another number of times than its event says: a defect of the program."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerContent:
+    """Everything a ledger says, as read and verified."""
+
+    institution: str
+    unit: str
+    relation: str
+    mode: str
+    fingerprint: str
+    entries: tuple[Entry, ...]
+    head: str
+
+    def events(self, name: str | None = None) -> Events:
+        """Return what was spent; see `PrivacyLedger.events`."""
+        return merge(charges(self.entries, name))
+
+
+@final
+class PrivacyLedger:
+    """The ledger of one lender in one run folder."""
+
+    def __init__(self, book: Book) -> None:
+        """Wrap a verified book; use `PrivacyLedger.open`."""
+        self._book = book
+        self._is_open = True
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        institution: str,
+        fingerprint: str,
+        mode: str,
+        unit: str = "loan",
+        relation: str = "zero_out",
+        head: str | None = None,
+    ) -> Self:
+        """Open a ledger, or begin one where there is no file.
+
+        Args:
+            path: the file.
+            institution: the lender's name.
+            fingerprint: the experiment's fingerprint.
+            mode: ``"simulated"``.
+            unit: the privacy unit.
+            relation: the neighbouring relation.
+            head: a digest this ledger must contain, from a checkpoint or a reply; it shows lines
+                that were cut off at the end.
+
+        Returns:
+            The ledger, with everything in the file verified.
+
+        Raises:
+            InputError: if the mode is not built, the file does not verify, is another lender's or
+                another experiment's, or does not contain ``head``.
+        """
+        if mode != "simulated":
+            raise InputError(f"mode is {mode!r}; a privacy ledger is built for 'simulated' alone: set mode=simulated")
+        header = {
+            "kind": "header",
+            "format": FORMAT,
+            "institution": institution,
+            "unit": unit,
+            "relation": relation,
+            "mode": mode,
+            "fingerprint": fingerprint,
+        }
+        if not path.exists():
+            _begin(path, seal(header, previous=GENESIS))
+        book = _read(path)
+        for key, expected in header.items():
+            if book.header[key] != expected:
+                raise InputError(
+                    f"ledger {path}: {key} is {book.header[key]!r}, this run has {expected!r}; "
+                    "a ledger belongs to one lender in one run: choose another results folder"
+                )
+        if head is not None and head not in (GENESIS, *book.digests):
+            raise broken(path, len(book.digests), "is not the end of the ledger that the run had written")
+        return cls(book)
+
+    def __enter__(self) -> Self:
+        """Return the ledger itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the ledger."""
+        self.close()
+
+    @property
+    def head(self) -> str:
+        """The digest of the last line: it stands for the whole ledger."""
+        self._book.catch_up()
+        return self._book.head
+
+    def intend(self, release: Release) -> None:
+        """Charge a release before its first private gradient; the line is on its way to disk on return.
+
+        Args:
+            release: what is about to happen. An identical release that is already here is free.
+        """
+        self._ready()
+        if release in self._book.free:
+            return
+        self._book.append(
+            {
+                "kind": "intent",
+                "name": release.name,
+                "server_round": release.server_round,
+                "sampling_probability": float(release.event.sampling_probability),
+                "noise_multiplier": float(release.event.noise_multiplier),
+                "num_steps": release.event.num_steps,
+                "release": release.digest,
+            }
+        )
+
+    def commit(self, release: Release, num_noise_draws: int) -> None:
+        """Note that an intended release has happened.
+
+        Args:
+            release: as intended.
+            num_noise_draws: how often noise was drawn, as counted by the trainer. Not compared where
+                the event has no noise: that costs infinity already.
+
+        Raises:
+            NoiseDrawsError: if the release was not intended, or drew noise another number of times
+                than its event has steps; draws beyond the event are charged.
+        """
+        self._ready()
+        if release not in self._book.free:
+            raise NoiseDrawsError(f"release {release.name!r} of round {release.server_round} was never intended")
+        intent = self._book.free[release]
+        is_faulty = release.event.noise_multiplier > 0.0 and num_noise_draws != release.event.num_steps
+        if is_faulty or intent not in self._book.committed:
+            kind = "fault" if is_faulty else "commit"
+            self._book.append({"kind": kind, "intent": intent, "num_noise_draws": int(num_noise_draws)})
+        if is_faulty:
+            raise NoiseDrawsError(
+                f"release {release.name!r} of round {release.server_round} drew noise {num_noise_draws} times; "
+                f"its event has {release.event.num_steps} steps"
+            )
+
+    def events(self, name: str | None = None) -> Events:
+        """Return what was spent, for an accountant to price.
+
+        Args:
+            name: one kind of release, or None for all of them.
+
+        Returns:
+            Merged events: every intent in full, and noise draws beyond an intent.
+        """
+        self._book.catch_up()
+        return merge(charges(self._book.entries, name))
+
+    def close(self) -> None:
+        """Allow no more releases."""
+        self._is_open = False
+
+    def _ready(self) -> None:
+        if not self._is_open:
+            raise ValueError(f"ledger {self._book.path} is closed")
+        self._book.catch_up()
+
+
+def read_ledger(path: Path) -> LedgerContent:
+    """Read and verify a ledger.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its content.
+
+    Raises:
+        InputError: if the file is missing or does not verify, with the line's number.
+    """
+    if not path.is_file():
+        raise InputError(f"ledger {path}: there is no such file; name the ledger of a run's results folder")
+    book = _read(path)
+    names = ("institution", "unit", "relation", "mode", "fingerprint")
+    return LedgerContent(entries=tuple(book.entries), head=book.head, **{key: book.header[key] for key in names})
+
+
+def ledger_path(folder: Path, institution: str) -> Path:
+    """Name a lender's ledger file, whatever characters the lender's name has.
+
+    Args:
+        folder: the run's ledger folder.
+        institution: the lender's name.
+
+    Returns:
+        The path: a readable part, and eight hexadecimal digits that keep names apart.
+    """
+    readable = re.sub(r"[^a-z0-9]+", "-", institution.lower()).strip("-")[:40]
+    return folder / f"{readable}-{hashlib.sha256(institution.encode()).hexdigest()[:8]}.jsonl"
+
+
+def _read(path: Path) -> Book:
+    book = Book(path)
+    book.absorb(path.read_bytes())
+    if not book.digests:
+        raise broken(path, 1, "is missing: the file is empty")
+    return book
+
+
+def _begin(path: Path, line: bytes) -> None:
+    """Create the file whole; a process of the same run that was quicker is not overwritten."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(line)
+        os.link(name, path)
+    except FileExistsError:
+        return
+    finally:
+        Path(name).unlink()
