@@ -2,8 +2,8 @@
 
 Autograd gives the gradient of each loan's loss with respect to the pre-activations. For a linear
 layer with input a and pre-activation gradient g a loan's squared gradient norm is (1 + |a|^2) |g|^2
-(Goodfellow 2015), and the clipped sum is one product of the scaled g with a, in float64, over at most 2,048 rows at a time: that bounds memory, and the rounding of a million aligned
-rows stays within the clipping margin.
+(Goodfellow 2015), and the clipped sum is one product of the scaled g with a. That product is float64,
+over at most 2,048 rows at a time, which bounds the memory and the rounding.
 """
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ def clipped_gradient_sum(
     for first in range(0, len(default), _CHUNK_ROWS):
         chunk = slice(first, first + _CHUNK_ROWS)
         linear, norms = _gradients(network, flat, features[chunk], default[chunk], pos_weight)
-        squared = sum((_square(g) * (1.0 + _square(a)) for g, a in linear), torch.zeros(len(linear[0][0]), dtype=_WIDE))
-        squared = sum((_square(g * a) + _square(g) for g, a in norms), squared)[: len(default[chunk])]
-        factors = torch.zeros(len(linear[0][0]), 1, dtype=_WIDE)
-        factors[: len(squared), 0] = torch.from_numpy(clip_factors(squared.numpy(), clipping_norm))
+        squared = _squared_norms(linear, norms)
+        num_loans = len(default[chunk])
+        factors = torch.zeros(len(squared), 1, dtype=_WIDE)
+        factors[:num_loans, 0] = torch.from_numpy(clip_factors(squared[:num_loans].numpy(), clipping_norm))
         total += _contract(network, _clip(linear, factors), _clip(norms, factors))
     return total.numpy()
 
@@ -104,6 +104,15 @@ def _gradients(
         products, scaled = _cotangents(trace, labels, pos_weight)
     linear = [(_rows(g), _rows(a)) for g, a in zip(products, trace.inputs, strict=True)]
     return linear, [(_rows(g), _rows(a)) for g, a in zip(scaled, trace.normalised, strict=True)]
+
+
+def _squared_norms(linear: list[_Pair], norms: list[_Pair]) -> torch.Tensor:
+    squared = torch.zeros(len(linear[0][0]), dtype=_WIDE)
+    for gradient, inputs in linear:
+        squared += _square(gradient) * (1.0 + _square(inputs))
+    for gradient, inputs in norms:
+        squared += _square(gradient * inputs) + _square(gradient)
+    return squared
 
 
 def _contract(network: DefaultNetwork, linear: list[_Pair], norms: list[_Pair]) -> torch.Tensor:
