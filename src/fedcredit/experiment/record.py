@@ -85,7 +85,7 @@ def record_to_json(record: RunRecord) -> str:
     Returns:
         Strict JSON, two spaces deep, keys in the order of the fields.
     """
-    content = {"format": FORMAT, **_as_object(record)}
+    content = {"format": FORMAT, **as_json(record)}
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -154,8 +154,25 @@ def read_record(path: Path) -> RunRecord:
     return record_from_json(text, source=str(file))
 
 
+def as_json(value: DataclassInstance) -> dict[str, JsonValue]:
+    """Turn a dataclass into a plain JSON object, its fields in order.
+
+    Args:
+        value: a dataclass made of what ``to_jsonable`` takes.
+
+    Returns:
+        The object.
+
+    Raises:
+        TypeError: if a part has no JSON form.
+    """
+    return {field.name: to_jsonable(getattr(value, field.name)) for field in fields(value)}
+
+
 def to_jsonable(value: object) -> JsonValue:
     """Turn dataclasses, numpy values, tuples and non-finite numbers into plain JSON values.
+
+    What is plain already stays as it is, tagged numbers included.
 
     Args:
         value: a value made of such parts.
@@ -178,17 +195,13 @@ def to_jsonable(value: object) -> JsonValue:
     if isinstance(value, list | tuple):
         return [to_jsonable(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return _as_object(value)
+        return as_json(value)
     raise TypeError(f"a {type(value).__name__} has no JSON form")
 
 
-def _as_object(value: DataclassInstance) -> dict[str, JsonValue]:
-    return {field.name: to_jsonable(getattr(value, field.name)) for field in fields(value)}
-
-
 def _as_mapping(value: Mapping[object, object]) -> dict[str, JsonValue]:
-    if value in _TAGGED or not all(isinstance(key, str) for key in value):
-        raise TypeError(f"an object's keys must be text, and {_FLOAT_TAG} alone is kept for numbers")
+    if not all(isinstance(key, str) for key in value):
+        raise TypeError("an object's keys must be text")
     return {str(key): to_jsonable(item) for key, item in value.items()}
 
 
