@@ -1,1 +1,1 @@
-"""Flower's side: messages, strategy, and the runtimes that carry them."""
+"""Federated training: messages, lenders, the server, and the runtimes that carry the messages."""

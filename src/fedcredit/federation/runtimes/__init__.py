@@ -1,1 +1,1 @@
-"""Who carries the messages between server and lenders."""
+"""Who carries the messages: this process (``inline``) or Flower's simulation runtime (``ray``)."""

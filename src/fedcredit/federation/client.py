@@ -1,0 +1,250 @@
+"""A lender's side: one ClientApp that answers the roster, trains and, in simulation, evaluates.
+
+Before the first private gradient the lender's ledger knows the release (``intend``), and afterwards
+how often noise was drawn (``commit``). Nothing leaves but the keys of ``protocol.REPLY_KEYS``; any
+exception becomes a code and the id of an entry in the lender's own log.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from fedcredit.data.contract import Contract
+from fedcredit.errors import InputError
+from fedcredit.federation.protocol import (
+    SIMULATED,
+    EvaluateReply,
+    ModelRequest,
+    ProtocolError,
+    ReplyCode,
+    RosterReply,
+    TrainReply,
+    WrongExperimentError,
+    check_reply,
+    read_model_request,
+    read_roster_request,
+    release_digest,
+    write_evaluate_reply,
+    write_roster_reply,
+    write_train_reply,
+)
+from fedcredit.model.network import DefaultNetwork, predict_pd
+from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.ledger import NoiseDrawsError, PrivacyLedger, Release
+from fedcredit.seeds import Stream
+from fedcredit.training.contract import LocalRound, LocalSettings, RoundStreams
+
+if TYPE_CHECKING:
+    from fedcredit.data.institution import Institution
+
+RELEASE = "federation"
+LOGGER = logging.getLogger("fedcredit.lender")
+
+
+class LedgerRefusedError(RuntimeError):
+    """The ledger did not permit a release, or the noise drawn was not what it had permitted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lender:
+    """All that one lender needs to answer the server.
+
+    ``event`` is what a round costs its loans, ``None`` where nothing is private; then there is no
+    ledger either.
+    """
+
+    institution: Institution
+    contract: Contract
+    contract_digest: str
+    fingerprint: str
+    network: DefaultNetwork
+    settings: LocalSettings
+    sampling: Stream
+    noise: Stream
+    ledger: PrivacyLedger | None
+    event: GaussianSteps | None
+    trainer: LocalRound
+    mode: str = SIMULATED
+
+
+FindLender = Callable[[Context], Lender]
+Handler = Callable[[Lender, RecordDict], RecordDict]
+
+
+def make_client_app(find: FindLender) -> ClientApp:
+    """Make the ClientApp of every lender.
+
+    Args:
+        find: the lender of a Flower context.
+
+    Returns:
+        An app that answers ``query.roster``, ``train`` and ``evaluate``, and never raises.
+    """
+    app = ClientApp()
+
+    @app.query("roster")
+    def roster(message: Message, context: Context) -> Message:
+        return _answer(message, context, find, answer_roster)
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        return _answer(message, context, find, answer_train)
+
+    @app.evaluate()
+    def evaluate(message: Message, context: Context) -> Message:
+        return _answer(message, context, find, answer_evaluate)
+
+    return app
+
+
+def keep_lender_log(path: Path) -> None:
+    """Write the lenders' own log to a file instead of standard error; it never leaves the machine.
+
+    Args:
+        path: the file, which is created at the first failure.
+    """
+    for handler in list(LOGGER.handlers):
+        LOGGER.removeHandler(handler)
+        handler.close()
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    LOGGER.addHandler(handler)
+    LOGGER.propagate = False
+
+
+def answer_roster(lender: Lender, content: RecordDict) -> RecordDict:
+    """Say who the lender is and under which contract it takes part.
+
+    Args:
+        lender: the lender.
+        content: a roster request.
+
+    Returns:
+        A roster reply.
+
+    Raises:
+        ProtocolError: if the request is unreadable, or of another experiment.
+    """
+    _check_experiment(lender, read_roster_request(content).fingerprint)
+    return write_roster_reply(RosterReply(institution=lender.institution.name, contract_digest=lender.contract_digest))
+
+
+def answer_train(lender: Lender, content: RecordDict) -> RecordDict:
+    """Train a local round and charge it.
+
+    Args:
+        lender: the lender.
+        content: a training request.
+
+    Returns:
+        A training reply.
+
+    Raises:
+        ProtocolError: if the request is unreadable, or of another experiment.
+        LedgerRefusedError: if the ledger does not permit the round, or its noise draws do not add up.
+    """
+    request = read_model_request(content, num_parameters=lender.network.num_parameters)
+    _check_experiment(lender, request.fingerprint)
+    release = _intend(lender, request)
+    streams = RoundStreams(sampling=lender.sampling, noise=lender.noise, server_round=request.server_round)
+    loans = lender.institution.train
+    outcome = lender.trainer(
+        lender.network, request.parameters, loans.features, loans.default, settings=lender.settings, streams=streams
+    )
+    if release is not None and lender.ledger is not None:
+        with _charging():
+            lender.ledger.commit(release, num_noise_draws=outcome.num_noise_draws)
+    return write_train_reply(
+        TrainReply(
+            server_round=request.server_round,
+            parameters=outcome.parameters,
+            ledger_digest="" if lender.ledger is None else lender.ledger.head,
+        )
+    )
+
+
+def answer_evaluate(lender: Lender, content: RecordDict) -> RecordDict:
+    """Score the lender's validation loans; simulation only.
+
+    Args:
+        lender: the lender.
+        content: an evaluation request.
+
+    Returns:
+        An evaluation reply.
+
+    Raises:
+        ProtocolError: if the request is unreadable, or of another experiment, or outside simulation.
+    """
+    request = read_model_request(content, num_parameters=lender.network.num_parameters)
+    _check_experiment(lender, request.fingerprint)
+    if lender.mode != SIMULATED:
+        raise ProtocolError("evaluation replies exist in simulation only")
+    loans = lender.institution.validation
+    return write_evaluate_reply(
+        EvaluateReply(
+            server_round=request.server_round,
+            pd=predict_pd(lender.network, request.parameters, loans.features),
+            default=loans.default.astype(np.int8),
+        )
+    )
+
+
+def _answer(message: Message, context: Context, find: FindLender, handler: Handler) -> Message:
+    try:
+        lender = find(context)
+        content = handler(lender, message.content)
+        check_reply(content, message_type=message.metadata.message_type, mode=lender.mode)
+        return Message(content, reply_to=message)
+    except Exception as error:
+        log_id = uuid.uuid4().hex[:12]
+        LOGGER.error("entry %s: %s failed", log_id, message.metadata.message_type, exc_info=True)
+        return Message(Error(code=int(_code(error)), reason=log_id), reply_to=message)
+
+
+def _code(error: Exception) -> ReplyCode:
+    if isinstance(error, WrongExperimentError):
+        return ReplyCode.WRONG_EXPERIMENT
+    if isinstance(error, ProtocolError):
+        return ReplyCode.UNREADABLE_REQUEST
+    return ReplyCode.LEDGER_REFUSED if isinstance(error, LedgerRefusedError) else ReplyCode.FAILED
+
+
+def _check_experiment(lender: Lender, fingerprint: str) -> None:
+    if fingerprint != lender.fingerprint:
+        raise WrongExperimentError("the request is of another experiment")
+
+
+def _intend(lender: Lender, request: ModelRequest) -> Release | None:
+    if lender.event is None:
+        return None
+    if lender.ledger is None:
+        raise LedgerRefusedError("a private round needs a ledger")
+    digest = release_digest(
+        fingerprint=lender.fingerprint,
+        release=RELEASE,
+        server_round=request.server_round,
+        parameters=request.parameters,
+    )
+    release = Release(name=RELEASE, server_round=request.server_round, event=lender.event, digest=digest)
+    with _charging():
+        lender.ledger.intend(release)
+    return release
+
+
+@contextmanager
+def _charging() -> Iterator[None]:
+    try:
+        yield
+    except (InputError, NoiseDrawsError, ValueError) as error:
+        raise LedgerRefusedError(str(error)) from error

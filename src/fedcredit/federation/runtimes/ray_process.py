@@ -1,0 +1,124 @@
+"""The process of the Ray runtime: ``python -m fedcredit.federation.runtimes.ray_process``.
+
+Reads a task (JSON) from standard input, and writes one JSON object a line to standard output:
+``{"round": ...}`` for each round, then ``{"done": ...}`` or ``{"error": ...}``. Whatever Ray and
+Flower print goes to standard error. Nothing heavy is imported before the network is isolated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from fedcredit.errors import InputError
+from fedcredit.federation.runtimes.isolation import enter_loopback_namespace
+
+_STARTED = time.monotonic()
+
+
+def main() -> int:
+    """Run one federation.
+
+    Returns:
+        The exit code: 0, 2 for a mistake that the user can mend, 1 for a failed runtime.
+    """
+    lines = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    task = json.load(sys.stdin)
+    try:
+        if task["isolate"]:
+            enter_loopback_namespace()
+        _federate(task, lines)
+    except InputError as error:
+        _say(lines, error={"kind": "input", "text": str(error)})
+        return 2
+    except Exception as error:
+        _say(lines, error={"kind": "runtime", "text": f"{type(error).__name__}: {error}"})
+        raise
+    return 0
+
+
+def _federate(task: dict[str, Any], lines: TextIO) -> None:
+    import importlib
+
+    import numpy as np
+    from flwr.app import Context
+    from flwr.serverapp import Grid, ServerApp
+    from pydantic import TypeAdapter
+
+    from fedcredit.experiment.spec import Experiment
+    from fedcredit.federation.client import make_client_app
+    from fedcredit.federation.flower_private import quieten_flower, simulate
+    from fedcredit.federation.rounds import RoundRecord
+    from fedcredit.federation.runtimes.ray_lenders import FindLender
+    from fedcredit.federation.server import FederationResult, federate
+
+    quieten_flower()
+    source: Any = importlib.import_module(task["source"])
+    text = json.dumps(task["experiment"])
+    prepared = source.prepare(Experiment.model_validate_json(text))
+    adapter: TypeAdapter[RoundRecord] = TypeAdapter(RoundRecord)
+    results: list[FederationResult] = []
+    begun: list[float] = []
+    server_app = ServerApp()
+
+    @server_app.main()
+    def serve(grid: Grid, context: Context) -> None:
+        begun.append(time.monotonic())
+        results.append(
+            federate(
+                grid,
+                experiment=prepared.experiment,
+                fingerprint=prepared.fingerprint,
+                contracts=prepared.contracts,
+                network=prepared.network,
+                initial=prepared.initial,
+                noise_multiplier=prepared.plan.noise_multiplier,
+                on_round=lambda record: _say(lines, round=adapter.dump_python(record, mode="json")),
+            )
+        )
+
+    simulate(
+        server_app,
+        make_client_app(FindLender(experiment=text, folder=task["folder"], source=task["source"])),
+        num_nodes=len(prepared.contracts.institutions),
+        num_workers=task["num_workers"],
+        init=_ray_settings(task["scratch"]),
+    )
+    result = results[0]
+    for name in ("parameters", "last_iterate"):
+        np.save(Path(task["scratch"]) / f"{name}.npy", getattr(result, name), allow_pickle=False)
+    _say(lines, done={"startup_seconds": begun[0] - _STARTED + result.startup_seconds})
+
+
+def _ray_settings(scratch: str) -> dict[str, Any]:
+    """Keep Ray on loopback and its files in the scratch folder, which disappears with the run."""
+    return {
+        "_node_ip_address": "127.0.0.1",
+        "_temp_dir": str(Path(scratch) / "ray"),
+        "include_dashboard": False,
+        "log_to_driver": False,
+        "logging_level": "ERROR",
+        "object_store_memory": 256 * 1024 * 1024,
+    }
+
+
+def _say(lines: TextIO, **line: object) -> None:
+    lines.write(json.dumps(line) + "\n")
+    lines.flush()
+
+
+if __name__ == "__main__":
+    code = 1
+    try:
+        code = main()
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(code)
