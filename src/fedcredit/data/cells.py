@@ -18,7 +18,7 @@ _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _MAX_TEXT = 1000
 
 
-class CellProblem(ValueError):
+class CellError(ValueError):
     """What is wrong with a column; the text holds counts and types, never a cell."""
 
 
@@ -33,7 +33,7 @@ def number_cells(cells: pa.ChunkedArray, *, missing_texts: Sequence[str] = ()) -
         Numbers, ``[loans]``; NaN is a missing cell.
 
     Raises:
-        CellProblem: for a type that holds no numbers, for other text, infinities, and numbers
+        CellError: for a type that holds no numbers, for other text, infinities, and numbers
             of 2**53 or more, which float64 cannot tell apart.
     """
     cells = _plain(cells)
@@ -41,7 +41,7 @@ def number_cells(cells: pa.ChunkedArray, *, missing_texts: Sequence[str] = ()) -
     if _is_text(kind):
         cells = _parsed(_texts(cells, missing_texts))
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-        raise CellProblem(f"is of type {_type_name(kind)}; a number is needed")
+        raise CellError(f"is of type {_type_name(kind)}; a number is needed")
     numbers = np.array(pc.fill_null(pc.cast(cells, pa.float64(), safe=False), np.nan), dtype=np.float64)
     _refuse(np.isinf(numbers), "are infinite or beyond the largest number; mend them")
     _refuse(np.abs(numbers) >= LARGEST, "are numbers of 2**53 or more, which lose digits; declare a key if it is one")
@@ -59,7 +59,7 @@ def label_cells(cells: pa.ChunkedArray, *, missing_texts: Sequence[str] = ()) ->
         Texts, ``[loans]``; the empty text is a missing cell.
 
     Raises:
-        CellProblem: for a type that has no plain text, for fractions, and for texts that are not
+        CellError: for a type that has no plain text, for fractions, and for texts that are not
             UTF-8, too long, or hold a NUL.
     """
     cells = _plain(cells)
@@ -69,7 +69,7 @@ def label_cells(cells: pa.ChunkedArray, *, missing_texts: Sequence[str] = ()) ->
         _refuse(numbers % 1 != 0, "are fractions; a category, key, flag or label is text or a whole number", numbers)
         cells = pc.cast(pa.chunked_array([pa.array(numbers, from_pandas=True)]), pa.int64())
     elif not (_is_text(kind) or _is_discrete(kind)):
-        raise CellProblem(f"is of type {_type_name(kind)}; text, whole numbers, booleans or dates are needed")
+        raise CellError(f"is of type {_type_name(kind)}; text, whole numbers, booleans or dates are needed")
     texts = pc.fill_null(_texts(cells, missing_texts), "")
     _refuse(_flags(pc.greater(pc.utf8_length(texts), _MAX_TEXT)), f"are longer than {_MAX_TEXT} characters")
     _refuse(_flags(pc.match_substring(texts, "\0")), "hold a NUL character")
@@ -117,7 +117,7 @@ def _refuse(bad: NDArray[np.bool_], what: str, known: NDArray[np.float64] | None
     """Raise with the count of bad cells, a NaN among ``known`` not being one."""
     count = int(np.count_nonzero(bad if known is None else bad & ~np.isnan(known)))
     if count:
-        raise CellProblem(f"{count} of {len(bad)} values {what}")
+        raise CellError(f"{count} of {len(bad)} values {what}")
 
 
 def _flags(mask: pa.ChunkedArray) -> NDArray[np.bool_]:

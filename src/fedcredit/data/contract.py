@@ -34,6 +34,7 @@ class ContractTable:
     contracts: tuple[Contract, ...]
 
     def __getitem__(self, institution: str) -> Contract:
+        """Return the contract of a lender; a lender that has none is a KeyError."""
         for contract in self.contracts:
             if contract.institution == institution:
                 return contract

@@ -58,6 +58,31 @@ def encode(portfolio: Portfolio) -> NDArray[np.float32]:
     return _capped(encoded, schema.row_norm_cap)
 
 
+def raw_matrix(portfolio: Portfolio) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the table's own columns as numbers, for a tree that needs no encoding.
+
+    Numbers and flags are as read, NaN where missing. A category is its place in the schema's list,
+    an unlisted one comes after the last, and a missing one is NaN.
+
+    Args:
+        portfolio: the loans.
+
+    Returns:
+        The matrix, ``[loans, columns]``, and which of its columns are categories, ``[columns]``.
+    """
+    columns: list[_Vector] = []
+    is_category: list[bool] = []
+    for column in portfolio.schema.columns:
+        if isinstance(column, NumberColumn | FlagColumn | CategoryColumn):
+            cells = portfolio.column(column.name)
+            if isinstance(column, CategoryColumn):
+                place = {label: float(i) for i, label in enumerate(column.labels)} | {"": np.nan}
+                cells = np.array([place.get(cell, len(column.labels)) for cell in cells.tolist()], dtype=np.float64)
+            columns.append(cells)
+            is_category.append(isinstance(column, CategoryColumn))
+    return np.stack(columns, axis=1), np.array(is_category)
+
+
 def feature_names(schema: Schema) -> tuple[str, ...]:
     """Return the names of the encoded columns.
 

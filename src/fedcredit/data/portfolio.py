@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fedcredit.data.cells import CellProblem, label_cells, number_cells
+from fedcredit.data.cells import CellError, label_cells, number_cells
 from fedcredit.data.columns import CategoryColumn, Column, FlagColumn, IgnoredColumn, KeyColumn, NumberColumn
 from fedcredit.data.schema import Schema
 from fedcredit.data.wording import nearest
@@ -108,7 +108,7 @@ def portfolio_from_table(table: pa.Table, schema: Schema) -> Portfolio:
         if not isinstance(column, IgnoredColumn):
             try:
                 columns[column.name] = _read(column, table.column(column.name), schema, remarks)
-            except CellProblem as problem:
+            except CellError as problem:
                 problems.append(f"column {column.name}: {problem}")
     default = _read_default(table, schema, problems, remarks)
     if problems:
@@ -175,7 +175,7 @@ def _read(column: Column, cells: pa.ChunkedArray, schema: Schema, remarks: list[
 def _refuse(bad: NDArray[np.bool_], what: str) -> None:
     count = int(np.count_nonzero(bad))
     if count:
-        raise CellProblem(f"{count} of {len(bad)} values {what}")
+        raise CellError(f"{count} of {len(bad)} values {what}")
 
 
 def _check_missing(missing: NDArray[np.bool_], column: NumberColumn | FlagColumn | CategoryColumn | KeyColumn) -> None:
@@ -213,7 +213,7 @@ def _read_default(table: pa.Table, schema: Schema, problems: list[str], remarks:
         _refuse(texts == "", "are missing; a loan without an outcome cannot be used")
         declared = f"positive {', '.join(positive)}; negative {', '.join(negative)}"
         _refuse(~np.isin(texts, [*positive, *negative]), f"are not declared labels ({declared})")
-    except CellProblem as problem:
+    except CellError as problem:
         problems.append(f"default column {definition.column}: {problem}")
         return np.zeros(table.num_rows, dtype=np.int8)
     default = np.isin(texts, positive).astype(np.int8)

@@ -49,7 +49,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _MAX_BYTES:
         raise InputError(f"schema file {path}: larger than {_MAX_BYTES} bytes; this is not a schema")
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_StrictLoader)  # noqa: S506
+        raw = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_StrictLoader)
     except UnicodeDecodeError as error:
         raise InputError(f"schema file {path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except RecursionError:

@@ -1,0 +1,109 @@
+"""Lenders with their train, validation and test loans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.data.encoding import encode
+from fedcredit.data.keys import keyed_uniforms
+from fedcredit.data.partition import partition
+from fedcredit.data.portfolio import Portfolio
+from fedcredit.errors import InputError
+from fedcredit.experiment import spec
+
+TRAIN_SHARE = 0.70
+VALIDATION_SHARE = 0.10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loans:
+    """Encoded loans.
+
+    ``features`` is ``[loans, features]``, ``default`` is 0 or 1, ``[loans]``, and ``rows`` are their
+    places in the portfolio, ``[loans]``.
+    """
+
+    features: NDArray[np.float32]
+    default: NDArray[np.float32]
+    rows: NDArray[np.int64]
+
+    @property
+    def num_loans(self) -> int:
+        """How many loans there are."""
+        return len(self.default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Institution:
+    """A lender; ``kind`` says how it came to be: ``natural`` or the partition that made it."""
+
+    name: str
+    kind: str
+    train: Loans
+    validation: Loans
+    test: Loans
+
+
+def split(portfolio: Portfolio, *, seed: int) -> dict[str, NDArray[np.int64]]:
+    """Split loans into train (.70), validation (.10) and test (.20) by keyed hash of the borrower.
+
+    A borrower falls into one part at every lender, and no loan has a say in another's part.
+
+    Args:
+        portfolio: the loans.
+        seed: the experiment's ``split_seed``.
+
+    Returns:
+        Row indices under ``"train"``, ``"validation"`` and ``"test"``, rising.
+    """
+    place = keyed_uniforms(portfolio, seed=seed, purpose="split")
+    in_train = place < TRAIN_SHARE
+    in_test = place >= TRAIN_SHARE + VALIDATION_SHARE
+    masks = {"train": in_train, "validation": ~in_train & ~in_test, "test": in_test}
+    return {part: np.flatnonzero(mask).astype(np.int64) for part, mask in masks.items()}
+
+
+def build_institutions(experiment: spec.Experiment, portfolio: Portfolio) -> tuple[Institution, ...]:
+    """Deal out, split and encode a portfolio.
+
+    Args:
+        experiment: the experiment; ``partition`` and ``split_seed`` are read.
+        portfolio: the loans.
+
+    Returns:
+        The lenders, sorted by name.
+
+    Raises:
+        InputError: if the loans cannot be dealt out, or a lender would have no loan to train on.
+    """
+    lenders = partition(portfolio, experiment.partition, seed=experiment.split_seed)
+    parts = split(portfolio, seed=experiment.split_seed)
+    features = encode(portfolio)
+    default = portfolio.default.astype(np.float32)
+    for array in (features, default):
+        array.flags.writeable = False
+
+    def loans(rows: NDArray[np.int64], part: str) -> Loans:
+        own = np.intersect1d(rows, parts[part], assume_unique=True)
+        return Loans(features=features[own], default=default[own], rows=own)
+
+    institutions = tuple(
+        Institution(
+            name=name,
+            kind=experiment.partition.kind,
+            train=loans(rows, "train"),
+            validation=loans(rows, "validation"),
+            test=loans(rows, "test"),
+        )
+        for name, rows in sorted(lenders.items())
+    )
+    idle = [institution.name for institution in institutions if institution.train.num_loans == 0]
+    if idle:
+        raise InputError(
+            f"partition: {len(idle)} of {len(institutions)} lenders have no loan to train on ({', '.join(idle[:5])}); "
+            "raise partition.min_loans or ask for fewer lenders"
+        )
+    return institutions
