@@ -1,0 +1,113 @@
+"""What the released network is worth on loans it has not seen, beside its references.
+
+In simulation the evaluation may look everywhere, and these figures do: they are not covered by any
+epsilon and would not leave a lender in a deployment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.credit.evaluation import (
+    FederationEvaluation,
+    evaluate_federation,
+    federation_auc_gap,
+    with_own_intercepts,
+)
+from fedcredit.credit.scored import Scored
+from fedcredit.data.institution import Loans
+from fedcredit.experiment.prepare import Prepared
+from fedcredit.experiment.record import ReferenceRecord
+from fedcredit.experiment.references import run_reference
+from fedcredit.experiment.spec import Reference
+from fedcredit.model.network import predict_pd
+from fedcredit.privacy.accounting.accountants import epsilon
+from fedcredit.privacy.accounting.ledger import PrivacyLedger
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The evaluation of a run, with each lender's own intercept where asked, and its references."""
+
+    evaluation: FederationEvaluation
+    own_intercept: FederationEvaluation | None
+    references: Mapping[str, ReferenceRecord]
+
+
+def measure(
+    prepared: Prepared,
+    parameters: NDArray[np.float32],
+    *,
+    ledgers: Mapping[str, PrivacyLedger],
+    progress: Callable[[str, int, int], None],
+) -> Measured:
+    """Evaluate a released network on the test loans, and run the references that were asked for.
+
+    Args:
+        prepared: the prepared experiment.
+        parameters: what was released, ``[num_parameters]``.
+        ledgers: the open ledgers by lender; private references charge them.
+        progress: told the stage, the steps done and the steps there are.
+
+    Returns:
+        The measurements.
+    """
+    wanted = prepared.experiment.evaluation
+    test = _scored(prepared, parameters, lambda institution: institution.test)
+    own = None
+    if wanted.own_intercept:
+        fitted_on = _scored(prepared, parameters, lambda institution: _seen(institution.train, institution.validation))
+        own = _evaluate(prepared, with_own_intercepts(test, fitted_on=fitted_on))
+    references: dict[str, ReferenceRecord] = {}
+    for position, reference in enumerate(wanted.references):
+        progress("references", position, len(wanted.references))
+        references[reference] = _reference(prepared, reference, test, ledgers)
+    if wanted.references:
+        progress("references", len(wanted.references), len(wanted.references))
+    return Measured(evaluation=_evaluate(prepared, test), own_intercept=own, references=references)
+
+
+def _scored(prepared: Prepared, parameters: NDArray[np.float32], part: Callable[..., Loans]) -> dict[str, Scored]:
+    scored = {}
+    for institution in prepared.institutions:
+        loans = part(institution)
+        scored[institution.name] = Scored(
+            pd=predict_pd(prepared.network, parameters, loans.features), default=loans.default
+        )
+    return scored
+
+
+def _seen(train: Loans, validation: Loans) -> Loans:
+    """Join the loans a lender may fit its own intercept on; it stays inside the lender."""
+    return Loans(
+        features=np.concatenate([train.features, validation.features]),
+        default=np.concatenate([train.default, validation.default]),
+        rows=np.concatenate([train.rows, validation.rows]),
+    )
+
+
+def _evaluate(prepared: Prepared, scored: Mapping[str, Scored]) -> FederationEvaluation:
+    wanted = prepared.experiment.evaluation
+    return evaluate_federation(scored, confidence=wanted.confidence, num_bins=wanted.num_bins)
+
+
+def _reference(
+    prepared: Prepared, reference: Reference, test: Mapping[str, Scored], ledgers: Mapping[str, PrivacyLedger]
+) -> ReferenceRecord:
+    scores = run_reference(reference, prepared, ledgers=ledgers)
+    scored = {name: Scored(pd=pd, default=test[name].default) for name, pd in scores.pd.items()}
+    delta = prepared.experiment.privacy.target_delta
+    spent = math.inf
+    if scores.is_private:
+        release = f"reference.{reference}"
+        spent = max(epsilon(ledger.events(release), delta=delta).value for ledger in ledgers.values())
+    return ReferenceRecord(
+        evaluation=_evaluate(prepared, scored),
+        epsilon=spent,
+        auc_gap=federation_auc_gap(test, scored, confidence=prepared.experiment.evaluation.confidence),
+    )

@@ -1,0 +1,180 @@
+"""From an experiment to everything a federation needs, before the first private gradient.
+
+Only the experiment's text and the loan table enter, so any process that has both builds the very
+same lenders: this one, a worker of a simulation, or a stranger's machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.data.contract import Contract, ContractTable, draw_up
+from fedcredit.data.institution import Institution, build_institutions
+from fedcredit.data.portfolio import Portfolio
+from fedcredit.data.tables import data_checksum, load_portfolio
+from fedcredit.experiment.fingerprint import fingerprint
+from fedcredit.experiment.spec import Experiment
+from fedcredit.federation.client import Lender
+from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec
+from fedcredit.privacy.accounting.ledger import PrivacyLedger, ledger_path
+from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
+from fedcredit.seeds import Stream, private_stream, public_stream
+from fedcredit.training.contract import LocalSettings
+from fedcredit.training.trainers import trainer
+
+FEDERATION = "federation"
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An experiment with its loans dealt out, its contracts drawn up and its noise calibrated."""
+
+    experiment: Experiment
+    fingerprint: str
+    portfolio: Portfolio
+    institutions: tuple[Institution, ...]
+    contracts: ContractTable
+    plan: PrivacyPlan
+    network: DefaultNetwork
+    initial: NDArray[np.float32]
+
+
+def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prepared:
+    """Load the loans, build the lenders, draw up the contracts and calibrate the noise.
+
+    Args:
+        experiment: the experiment.
+        progress: told the stage, the steps done and the steps there are.
+
+    Returns:
+        All that a run needs; equal experiments and tables give equal results.
+
+    Raises:
+        InputError: if the table, the partition or the promise cannot be had.
+    """
+    portfolio = load_portfolio(experiment.portfolio, progress=progress)
+    institutions = build_institutions(experiment, portfolio)
+    contracts = draw_up(
+        {institution.name: institution.train.num_loans for institution in institutions},
+        local=experiment.training.local,
+        weights=experiment.strategy.weights,
+    )
+    plan = plan_privacy(
+        experiment.privacy, contracts, num_rounds=experiment.training.num_rounds, progress=progress
+    )
+    network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
+    return Prepared(
+        experiment=experiment,
+        fingerprint=fingerprint(experiment, data_checksum=data_checksum(portfolio)),
+        portfolio=portfolio,
+        institutions=institutions,
+        contracts=contracts,
+        plan=plan,
+        network=network,
+        initial=initial_network(experiment, network),
+    )
+
+
+def initial_network(experiment: Experiment, network: DefaultNetwork) -> NDArray[np.float32]:
+    """Return the initial parameters, named by the seed alone so that arms start from one point.
+
+    Args:
+        experiment: the experiment.
+        network: the shape of the network.
+
+    Returns:
+        Flat parameters, ``[num_parameters]``.
+    """
+    return initial_parameters(network, public_stream(seed=experiment.seed, purpose="initialisation"))
+
+
+def local_settings(
+    experiment: Experiment, contract: Contract, plan: PrivacyPlan
+) -> LocalSettings:
+    """Gather the public constants of one lender's local rounds.
+
+    Args:
+        experiment: the experiment.
+        contract: the lender's contract.
+        plan: the promise, with the lender's noise multiplier.
+
+    Returns:
+        The settings; no clipping and no noise where the plan is not private.
+    """
+    return LocalSettings(
+        num_steps=contract.local_steps,
+        sampling_probability=contract.sampling_probability,
+        divisor=contract.divisor,
+        clipping_norm=plan.clipping_norm if plan.is_private else float("inf"),
+        noise_multiplier=plan.noise_multiplier[contract.institution] if plan.is_private else 0.0,
+        optimiser=experiment.training.optimiser,
+        proximal_weight=experiment.training.proximal_weight,
+        pos_weight=experiment.network.pos_weight,
+    )
+
+
+def open_ledgers(prepared: Prepared, *, folder: Path) -> dict[str, PrivacyLedger]:
+    """Open one ledger per lender in a results folder, or none where nothing is private.
+
+    Args:
+        prepared: the prepared experiment.
+        folder: the results folder.
+
+    Returns:
+        Ledgers by lender; the caller closes them.
+    """
+    if not prepared.plan.is_private:
+        return {}
+    return {
+        name: PrivacyLedger.open(
+            ledger_path(folder / "ledger", name),
+            institution=name,
+            fingerprint=prepared.fingerprint,
+            mode=prepared.experiment.mode,
+        )
+        for name in prepared.contracts.institutions
+    }
+
+
+def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict[str, Lender]:
+    """Give every institution what it needs to answer the server.
+
+    Args:
+        prepared: the prepared experiment.
+        ledgers: the open ledgers by lender; empty where nothing is private.
+
+    Returns:
+        Lenders by name.
+    """
+    experiment = prepared.experiment
+    return {
+        institution.name: Lender(
+            institution=institution,
+            contract=prepared.contracts[institution.name],
+            contract_digest=prepared.contracts.digest(),
+            fingerprint=prepared.fingerprint,
+            network=prepared.network,
+            settings=local_settings(experiment, prepared.contracts[institution.name], prepared.plan),
+            sampling=_stream(prepared, institution.name, "sampling"),
+            noise=_stream(prepared, institution.name, "noise"),
+            ledger=ledgers.get(institution.name),
+            event=prepared.plan.round_event(institution.name) if prepared.plan.is_private else None,
+            trainer=trainer(experiment.trainer.kind),
+        )
+        for institution in prepared.institutions
+    }
+
+
+def _stream(prepared: Prepared, institution: str, purpose: str) -> Stream:
+    return private_stream(
+        fingerprint=prepared.fingerprint,
+        seed=prepared.experiment.seed,
+        institution=institution,
+        purpose=f"{FEDERATION}.{purpose}",
+    )

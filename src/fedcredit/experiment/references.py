@@ -1,0 +1,296 @@
+"""What a run is measured against, on the same loans, the same split and, where private, at the same epsilon.
+
+Private references draw their own noise and charge it, under their own name, to the ledgers of the
+lenders whose loans they read. They answer three questions: what federating is worth (each lender
+``alone``), what local trust costs (``pooled``), and whether a network is worth having
+(``federated_logistic``, ``one_shot``). The references without privacy show what the loans hold:
+``pooled_network``, ``pooled_logistic``, ``pooled_trees``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.data.contract import ContractTable, draw_up
+from fedcredit.data.institution import Loans
+from fedcredit.experiment import one_shot
+from fedcredit.experiment.direct import Participant, train_directly
+from fedcredit.experiment.prepare import Prepared, initial_network, local_settings
+from fedcredit.experiment.spec import Adam, FixedSteps, Network, Reference, Sgd, Strategy
+from fedcredit.federation.protocol import release_digest
+from fedcredit.model.network import DefaultNetwork, network_from_spec, predict_pd
+from fedcredit.privacy.accounting.calibration import calibrate
+from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.ledger import PrivacyLedger, Release
+from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
+from fedcredit.seeds import normals, private_stream, public_stream, words
+from fedcredit.training.contract import LocalSettings
+from fedcredit.training.trainers import trainer
+
+POOLED = "all lenders pooled"
+_OPEN_ROUNDS = 400
+_OPEN_STRATEGY = Strategy(server_optimiser=Adam(learning_rate=0.01))
+_OPEN_RATE = 0.25
+
+Scores = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceScores:
+    """Test scores of a reference: default probabilities by lender, each ``[test loans]``."""
+
+    reference: Reference
+    pd: Scores
+    is_private: bool
+
+
+def run_reference(
+    reference: Reference, prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]
+) -> ReferenceScores:
+    """Train one reference and score every lender's test loans with it.
+
+    Args:
+        reference: which one.
+        prepared: the prepared experiment.
+        ledgers: the open ledgers by lender; empty where nothing is private.
+
+    Returns:
+        The scores.
+    """
+    build: dict[Reference, Callable[[Prepared, Mapping[str, PrivacyLedger]], Scores]] = {
+        "alone": _alone,
+        "pooled": _pooled,
+        "federated_logistic": _federated_logistic,
+        "one_shot": _one_shot,
+        "pooled_network": _pooled_network,
+        "pooled_logistic": _pooled_logistic,
+        "pooled_trees": _pooled_trees,
+    }
+    is_private = bool(ledgers) and reference in ("alone", "pooled", "federated_logistic", "one_shot")
+    return ReferenceScores(reference=reference, pd=build[reference](prepared, ledgers), is_private=is_private)
+
+
+def _direct_strategy(prepared: Prepared) -> Strategy:
+    """Use the run's own server rule; a stock Flower strategy is stood in for by plain averaging."""
+    strategy = prepared.experiment.strategy
+    return strategy if isinstance(strategy, Strategy) else Strategy(server_optimiser=Sgd(), averaging_decay=0.0)
+
+
+def _alone(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
+    scores = {}
+    for institution in prepared.institutions:
+        participant = _lender(prepared, institution.name, institution.train, ledgers, weight=1.0)
+        parameters = _train(prepared, prepared.network, prepared.initial, [participant], "reference.alone")
+        scores[institution.name] = predict_pd(prepared.network, parameters, institution.test.features)
+    return scores
+
+
+def _federated_logistic(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
+    network = network_from_spec(Network(hidden=()), prepared.network.num_features)
+    initial = initial_network(prepared.experiment, network)
+    participants = [
+        _lender(
+            prepared, institution.name, institution.train, ledgers, weight=prepared.contracts[institution.name].weight
+        )
+        for institution in prepared.institutions
+    ]
+    parameters = _train(prepared, network, initial, participants, "reference.federated_logistic")
+    return _score(prepared, network, parameters)
+
+
+def _lender(
+    prepared: Prepared, name: str, loans: Loans, ledgers: Mapping[str, PrivacyLedger], *, weight: float
+) -> Participant:
+    return Participant(
+        name=name,
+        features=loans.features,
+        default=loans.default,
+        settings=local_settings(prepared.experiment, prepared.contracts[name], prepared.plan),
+        weight=weight,
+        event=prepared.plan.round_event(name) if ledgers else None,
+        ledgers=(ledgers[name],) if ledgers else (),
+    )
+
+
+def _pooled(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
+    """Train on all loans in one place, at the noise that the same epsilon asks for there."""
+    training = prepared.experiment.training
+    loans = _pool(prepared)
+    contracts = draw_up({POOLED: loans.num_loans}, local=training.local, weights="uniform")
+    plan = _pooled_plan(prepared, contracts)
+    participant = Participant(
+        name=POOLED,
+        features=loans.features,
+        default=loans.default,
+        settings=local_settings(prepared.experiment, contracts[POOLED], plan),
+        weight=1.0,
+        event=plan.round_event(POOLED) if ledgers else None,
+        ledgers=tuple(ledgers.values()),
+    )
+    parameters = _train(prepared, prepared.network, prepared.initial, [participant], "reference.pooled")
+    return _score(prepared, prepared.network, parameters)
+
+
+def _pooled_plan(prepared: Prepared, contracts: ContractTable) -> PrivacyPlan:
+    return plan_privacy(
+        prepared.experiment.privacy, contracts, num_rounds=prepared.experiment.training.num_rounds, progress=None
+    )
+
+
+def _one_shot(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
+    """Sum one noisy release per lender; the price is that of the run, spent at once."""
+    cap = prepared.portfolio.schema.row_norm_cap
+    prior = prepared.experiment.network.prior_bad_rate
+    total: NDArray[np.float64] | float = 0.0
+    variance = 0.0
+    for institution in prepared.institutions:
+        released = one_shot.statistics(institution.train.features, institution.train.default, prior=prior)
+        if ledgers:
+            multiplier = _one_shot_multiplier(prepared, institution.name)
+            deviation = multiplier * one_shot.sensitivity(cap)
+            released = released + deviation * _one_shot_noise(
+                prepared, institution.name, ledgers[institution.name], multiplier, released.size
+            )
+            variance += deviation**2
+        total = total + released
+    coefficients = one_shot.solve(
+        np.asarray(total), num_features=prepared.network.num_features, noise_deviation=float(np.sqrt(variance))
+    )
+    return {
+        institution.name: one_shot.predict_pd(coefficients, institution.test.features, prior=prior)
+        for institution in prepared.institutions
+    }
+
+
+def _one_shot_multiplier(prepared: Prepared, institution: str) -> float:
+    """Spend on one full-batch release what the run spends on all its rounds."""
+    privacy = prepared.experiment.privacy
+    target = privacy.target_epsilon
+    if target is None:
+        target = prepared.plan.epsilon(institution).value
+    return calibrate(target_epsilon=target, delta=privacy.target_delta, sampling_probability=1.0, num_steps=1)
+
+
+def _one_shot_noise(
+    prepared: Prepared, institution: str, ledger: PrivacyLedger, multiplier: float, size: int
+) -> NDArray[np.float64]:
+    name = "reference.one_shot"
+    event = GaussianSteps(sampling_probability=1.0, noise_multiplier=multiplier, num_steps=1)
+    digest = release_digest(
+        fingerprint=prepared.fingerprint, release=name, server_round=1, parameters=np.zeros(0, dtype=np.float32)
+    )
+    entry = Release(name=name, server_round=1, event=event, digest=digest)
+    ledger.intend(entry)
+    stream = private_stream(
+        fingerprint=prepared.fingerprint,
+        seed=prepared.experiment.seed,
+        institution=institution,
+        purpose=f"{name}.noise",
+    )
+    noise = normals(stream, count=size, server_round=1)
+    ledger.commit(entry, num_noise_draws=1)
+    return noise
+
+
+def _pooled_network(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
+    """Train the run's network on all loans without clipping or noise, on its own tuned schedule."""
+    loans = _pool(prepared)
+    contracts = draw_up(
+        {POOLED: loans.num_loans}, local=FixedSteps(num_steps=1, sampling_probability=_OPEN_RATE), weights="uniform"
+    )
+    settings = LocalSettings(
+        num_steps=1,
+        sampling_probability=_OPEN_RATE,
+        divisor=contracts[POOLED].divisor,
+        clipping_norm=float("inf"),
+        noise_multiplier=0.0,
+        optimiser=Sgd(),
+        pos_weight=prepared.experiment.network.pos_weight,
+    )
+    participant = Participant(
+        name=POOLED, features=loans.features, default=loans.default, settings=settings, weight=1.0, event=None,
+        ledgers=(),
+    )  # fmt: skip
+    parameters = train_directly(
+        prepared.network,
+        prepared.initial,
+        [participant],
+        release="reference.pooled_network",
+        fingerprint=prepared.fingerprint,
+        seed=prepared.experiment.seed,
+        strategy=_OPEN_STRATEGY,
+        num_rounds=_OPEN_ROUNDS,
+        trainer=trainer(prepared.experiment.trainer.kind),
+    )
+    return _score(prepared, prepared.network, parameters)
+
+
+def _pooled_logistic(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
+    from sklearn.linear_model import LogisticRegression
+
+    loans = _pool(prepared)
+    model = LogisticRegression(max_iter=2000).fit(loans.features.astype(np.float64), loans.default)
+    return {
+        institution.name: model.predict_proba(institution.test.features.astype(np.float64))[:, 1]
+        for institution in prepared.institutions
+    }
+
+
+def _pooled_trees(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
+    """Boost trees on the table's own columns, not on the encoding made for a private network."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    from fedcredit.data.encoding import raw_matrix
+
+    matrix, categorical = raw_matrix(prepared.portfolio)
+    rows = np.concatenate([institution.train.rows for institution in prepared.institutions])
+    state = int(words(public_stream(seed=prepared.experiment.seed, purpose="reference.pooled_trees"), count=1)[0])
+    model = HistGradientBoostingClassifier(
+        learning_rate=0.05, max_leaf_nodes=15, max_iter=400, early_stopping=True, random_state=state,
+        categorical_features=categorical,
+    )  # fmt: skip
+    model.fit(matrix[rows], prepared.portfolio.default[rows])
+    return {
+        institution.name: model.predict_proba(matrix[institution.test.rows])[:, 1]
+        for institution in prepared.institutions
+    }
+
+
+def _pool(prepared: Prepared) -> Loans:
+    parts = [institution.train for institution in prepared.institutions]
+    return Loans(
+        features=np.concatenate([part.features for part in parts]),
+        default=np.concatenate([part.default for part in parts]),
+        rows=np.concatenate([part.rows for part in parts]),
+    )
+
+
+def _train(
+    prepared: Prepared,
+    network: DefaultNetwork,
+    initial: NDArray[np.float32],
+    participants: list[Participant],
+    release: str,
+) -> NDArray[np.float32]:
+    return train_directly(
+        network,
+        initial,
+        participants,
+        release=release,
+        fingerprint=prepared.fingerprint,
+        seed=prepared.experiment.seed,
+        strategy=_direct_strategy(prepared),
+        num_rounds=prepared.experiment.training.num_rounds,
+        trainer=trainer(prepared.experiment.trainer.kind),
+    )
+
+
+def _score(prepared: Prepared, network: DefaultNetwork, parameters: NDArray[np.float32]) -> Scores:
+    return {
+        institution.name: predict_pd(network, parameters, institution.test.features)
+        for institution in prepared.institutions
+    }

@@ -1,0 +1,277 @@
+"""The whole story of a run: prepare, train, account, evaluate, remember.
+
+One experiment in, one results folder out. A finished folder is never written again: asked twice, the
+second answer is read back. An unfinished folder is run again from round 1; because every draw is
+named by the experiment, the same releases come again, and the ledger knows them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from fedcredit.experiment.display import RunDisplay
+from fedcredit.experiment.environment import environment
+from fedcredit.experiment.files import RunFolder, run_folder
+from fedcredit.experiment.measure import Measured, measure
+from fedcredit.experiment.prepare import FEDERATION, Prepared, lenders, open_ledgers, prepare
+from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, write_record
+from fedcredit.experiment.remarks import remarks
+from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
+from fedcredit.federation.server import FederationResult, RoundRecord, federate
+from fedcredit.model.network import to_state_dict
+from fedcredit.privacy.accounting.accountants import quick_epsilon
+from fedcredit.privacy.accounting.ledger import PrivacyLedger
+from fedcredit.privacy.accounting.statement import EpsilonStatement, state
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Ledgers = Mapping[str, PrivacyLedger]
+OnRound = Callable[[RoundRecord], None]
+_FIT = ("num_loans", "auc", "log_loss", "mean_pd", "bad_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trained:
+    """What training left: the result, the rounds as they were told, and the lenders' open ledgers."""
+
+    result: FederationResult
+    rounds: tuple[RoundRecord, ...]
+
+
+def run(experiment: Experiment, *, progress: bool = True) -> RunRecord:
+    """Run an experiment, or read back the record of an equal one that has finished.
+
+    Args:
+        experiment: the experiment.
+        progress: whether to draw a progress display on standard error.
+
+    Returns:
+        The record; its folder is ``files.run_folder(experiment, record.fingerprint)``.
+
+    Raises:
+        InputError: for a mistake in the experiment, its schema, its table or its results folder.
+    """
+    started = time.perf_counter()
+    with RunDisplay(enabled=progress) as display:
+        prepared = prepare(experiment, progress=display.stage)
+        seconds = {"prepare": time.perf_counter() - started}
+        folder = run_folder(experiment, prepared.fingerprint)
+        with folder.locked(), ExitStack() as stack:
+            if folder.is_finished:
+                return read_record(folder.path)
+            _begin(folder, prepared)
+            ledgers = open_ledgers(prepared, folder=folder.path)
+            for ledger in ledgers.values():
+                stack.enter_context(ledger)
+            trained = _train(prepared, folder, ledgers, display)
+            seconds["train"] = time.perf_counter() - started - seconds["prepare"]
+            measured = measure(prepared, trained.result.parameters, ledgers=ledgers, progress=display.stage)
+            seconds["total"] = time.perf_counter() - started
+            record = _record(prepared, trained, measured, ledgers, seconds)
+            _finish(folder, prepared, trained, record)
+    return record
+
+
+def _begin(folder: RunFolder, prepared: Prepared) -> None:
+    folder.write_text("experiment.yaml", experiment_yaml(prepared.experiment))
+    folder.start_rounds()
+
+
+def experiment_yaml(experiment: Experiment) -> str:
+    """Write an experiment as the yaml that reads back to it.
+
+    Args:
+        experiment: the experiment, fully resolved.
+
+    Returns:
+        Block-style yaml.
+    """
+    import yaml
+
+    text: str = yaml.safe_dump(experiment.model_dump(mode="python"), sort_keys=False, default_flow_style=False)
+    return text
+
+
+def _train(prepared: Prepared, folder: RunFolder, ledgers: Ledgers, display: RunDisplay) -> _Trained:
+    rounds: list[RoundRecord] = []
+    num_rounds = prepared.experiment.training.num_rounds
+
+    def on_round(told: RoundRecord) -> None:
+        done = replace(told, epsilon_spent=_spent(prepared, ledgers)) if told.evaluation is not None else told
+        rounds.append(done)
+        folder.append_round(_plain(done))
+        display.stage("rounds", done.server_round, num_rounds)
+        if done.evaluation is not None:
+            display.note("rounds", _note(done))
+
+    display.stage("rounds", 0, num_rounds)
+    return _Trained(result=_federation(prepared, folder, ledgers, on_round), rounds=tuple(rounds))
+
+
+def _federation(prepared: Prepared, folder: RunFolder, ledgers: Ledgers, on_round: OnRound) -> FederationResult:
+    if isinstance(prepared.experiment.runtime, RayRuntime):
+        from fedcredit.federation.runtimes.ray import run_ray
+
+        return run_ray(prepared.experiment, folder=folder.path, on_round=on_round)
+    from fedcredit.federation.runtimes.inline import run_inline
+
+    return run_inline(
+        lenders(prepared, ledgers=ledgers),
+        lambda grid: federate(
+            grid,
+            experiment=prepared.experiment,
+            fingerprint=prepared.fingerprint,
+            contracts=prepared.contracts,
+            network=prepared.network,
+            initial=prepared.initial,
+            noise_multiplier=prepared.plan.noise_multiplier if prepared.plan.is_private else {},
+            on_round=on_round,
+        ),
+    )
+
+
+def _spent(prepared: Prepared, ledgers: Ledgers) -> float | None:
+    """Price what the ledgers say so far, for the worst-off lender, by the quick upper bound."""
+    delta = prepared.experiment.privacy.target_delta
+    bounds = [quick_epsilon(ledger.events(FEDERATION), delta=delta).value for ledger in ledgers.values()]
+    return max(bounds) if bounds else None
+
+
+def _note(done: RoundRecord) -> str:
+    fit = done.evaluation.overall if done.evaluation is not None else None
+    parts = []
+    if fit is not None and fit.log_loss is not None:
+        parts.append(f"loss {fit.log_loss:.4f}")
+    if fit is not None and fit.auc is not None:
+        parts.append(f"AUC {fit.auc:.4f}")
+    parts.append("no privacy" if done.epsilon_spent is None else f"epsilon {done.epsilon_spent:.3f}")
+    return "  ".join(parts)
+
+
+def _record(
+    prepared: Prepared, trained: _Trained, measured: Measured, ledgers: Ledgers, seconds: dict[str, float]
+) -> RunRecord:
+    experiment = prepared.experiment
+    statement = _statement(prepared, ledgers, FEDERATION, _covers(experiment)) if ledgers else None
+    lines = [] if statement is None else [*statement.lines(), *_beyond_the_run(prepared, ledgers, statement)]
+    return RunRecord(
+        name=experiment.name,
+        fingerprint=prepared.fingerprint,
+        mode=experiment.mode,
+        experiment=experiment.model_dump(mode="json"),
+        contracts=prepared.contracts.contracts,
+        noise_multiplier=dict(prepared.plan.noise_multiplier),
+        statement=None if statement is None else statement.to_json(),
+        statement_lines=tuple(lines),
+        rounds=tuple(_plain(done) for done in trained.rounds),
+        evaluation=measured.evaluation,
+        own_intercept=measured.own_intercept,
+        references=measured.references,
+        remarks=remarks(experiment, row_norm_cap=prepared.portfolio.schema.row_norm_cap),
+        seconds=seconds,
+        environment=environment(),
+    )
+
+
+def _statement(prepared: Prepared, ledgers: Ledgers, release: str | None, covers: str) -> EpsilonStatement:
+    privacy = prepared.experiment.privacy
+    return state(
+        {name: ledger.events(release) for name, ledger in ledgers.items()},
+        delta=privacy.target_delta,
+        unit=privacy.privacy_unit,
+        relation=privacy.neighboring_relation,
+        mode=prepared.experiment.mode,
+        covers=covers,
+    )
+
+
+def _covers(experiment: Experiment) -> str:
+    rounds = f"every update a lender sent over {experiment.training.num_rounds} rounds, and the network made from them"
+    if isinstance(experiment.strategy, FlowerStrategy):
+        return f"{rounds}; noise drawn by lenders only, nothing that the stock Flower strategy does"
+    return rounds
+
+
+def _beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonStatement) -> list[str]:
+    """Say what the headline leaves out: the run's own private references, and other runs."""
+    everything = _statement(prepared, ledgers, None, "the run and its private references")
+    scope = _scope(prepared)
+    if everything.worst.value <= statement.worst.value:
+        return [scope]
+    return [
+        f"with the private references of this run released too: epsilon {everything.worst.value:.3f} "
+        "for a borrower with one loan at one lender",
+        scope,
+    ]
+
+
+def _scope(prepared: Prepared) -> str:
+    if prepared.portfolio.schema.public:
+        return (
+            "the loan table is public, so runs on it are studied one by one; on private loans the epsilons of all "
+            "runs on the same loans add up"
+        )
+    return "private loans: this is the cost of this run alone; the epsilons of all runs on the same loans add up"
+
+
+def _finish(folder: RunFolder, prepared: Prepared, trained: _Trained, record: RunRecord) -> None:
+    """Write what is remembered; the record comes last and closes the folder."""
+    from fedcredit.experiment.plots import write_plots
+    from fedcredit.experiment.report import write_report
+
+    tensors = to_state_dict(prepared.network, trained.result.parameters)
+    folder.write_weights({name: tensor.numpy() for name, tensor in tensors.items()})
+    folder.write_table("rounds.parquet", _round_rows(trained.rounds))
+    folder.write_table("institutions.parquet", _institution_rows(record))
+    folder.write_json("environment.json", dict(record.environment))
+    write_plots(record, folder.path)
+    write_report(record, folder.path)
+    write_record(record, folder.path)
+
+
+def _round_rows(rounds: Sequence[RoundRecord]) -> list[dict[str, object]]:
+    rows = []
+    for told in rounds:
+        fit = _flat(told.evaluation.overall) if told.evaluation is not None else dict.fromkeys(_FIT)
+        rows.append(
+            {
+                "server_round": told.server_round,
+                "num_asked": len(told.cohort),
+                "num_quarantined": len(told.quarantined),
+                "update_norm": told.update_norm,
+                "train_seconds": told.train_seconds,
+                "epsilon_spent": told.epsilon_spent,
+                **{f"validation_{key}": fit[key] for key in _FIT},
+            }
+        )
+    return rows
+
+
+def _institution_rows(record: RunRecord) -> list[dict[str, object]]:
+    return [
+        {
+            **_flat(contract),
+            "noise_multiplier": record.noise_multiplier.get(contract.institution, 0.0),
+            **{f"test_{key}": value for key, value in _flat(figures).items()},
+        }
+        for contract in record.contracts
+        for figures in [record.evaluation.institutions[contract.institution]]
+    ]
+
+
+def _flat(value: DataclassInstance) -> dict[str, object]:
+    """Keep the plain fields of a dataclass."""
+    return {key: item for key, item in _plain(value).items() if not isinstance(item, list | dict)}
+
+
+def _plain(value: DataclassInstance) -> dict[str, JsonValue]:
+    plain = to_jsonable(value)
+    assert isinstance(plain, dict)
+    return plain
