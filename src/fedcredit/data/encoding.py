@@ -129,9 +129,11 @@ def _derive(item: Derived, numbers: Mapping[str, _Vector]) -> _Vector:
             above = parts[1] > 0
             return np.where(above, parts[0] / np.where(above, parts[1], 1.0), item.otherwise)
         case Summary(kind="max"):
-            return np.maximum.reduce(parts)
+            largest: _Vector = np.maximum.reduce(parts)
+            return largest
         case Summary(kind="min"):
-            return np.minimum.reduce(parts)
+            smallest: _Vector = np.minimum.reduce(parts)
+            return smallest
         case Summary():
             return _total(parts) / (len(parts) if item.kind == "mean" else 1)
         case Tally(kind="count_at_least"):

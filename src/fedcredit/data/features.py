@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from fedcredit.data.columns import STRICT, Label, Number, Range, Values
 
 Columns = Annotated[tuple[Label, ...], Field(min_length=1, max_length=1000)]
-Scale = Annotated[float, Field(ge=1e-6, le=1e12, allow_inf_nan=False)]
+Scale = Annotated[float, Field(ge=1e-18, le=1e6, allow_inf_nan=False)]
 
 
 def _rising(cuts: tuple[float, ...]) -> tuple[float, ...]:

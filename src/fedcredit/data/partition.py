@@ -45,10 +45,10 @@ def partition(portfolio: Portfolio, how: spec.Partition, *, seed: int) -> dict[s
         case spec.IidPartition():
             _check_enough(portfolio, how.num_institutions, 1)
             sizes = _apportion(np.ones(how.num_institutions), portfolio.num_loans)
-            return _named([rows for rows in _deal(_shuffled(portfolio, seed), sizes)])
+            return _named(_deal(_shuffled(portfolio, seed), sizes))
         case spec.QuantityPartition():
             sizes = _log_normal_sizes(portfolio, how, seed)
-            return _named([rows for rows in _deal(_shuffled(portfolio, seed), sizes)])
+            return _named(_deal(_shuffled(portfolio, seed), sizes))
         case spec.DirichletPartition():
             return _dirichlet(portfolio, how, seed)
 
@@ -162,7 +162,7 @@ def _check_enough(portfolio: Portfolio, num_institutions: int, min_loans: int) -
 def _apportion(weights: NDArray[np.float64], total: int) -> NDArray[np.int64]:
     """Round shares of a total to whole numbers that add up, by largest remainders."""
     exact = weights / weights.sum() * total
-    counts = np.floor(exact).astype(np.int64)
+    counts: NDArray[np.int64] = np.floor(exact).astype(np.int64)
     order = np.argsort(counts - exact, kind="stable")
     counts[order[: total - int(counts.sum())]] += 1
     return counts

@@ -36,6 +36,7 @@ class Portfolio:
     remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        """Check the lengths and lock the arrays."""
         for array in (*self.columns.values(), self.default, self.borrower):
             if array.shape != self.default.shape:
                 raise ValueError(f"a column has shape {array.shape}, the labels have {self.default.shape}")
