@@ -38,7 +38,7 @@ def to_record(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
             raise ValueError(f"array {name} has shape {array.shape}; allowed is one dimension")
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         data = _header(little.dtype.str, len(little)) + little.tobytes()
-        record[name] = Array(str(array.dtype), (len(little),), _STYPE, data)
+        record[name] = Array(array.dtype.name, (len(little),), _STYPE, data)
     return record
 
 
