@@ -7,11 +7,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_threads, "1")
-
 import pytest
 from hypothesis import settings
+
+for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
 
 _TABLE = "taiwan_default_30000.parquet"
 _OWN_CACHE = "FEDCREDIT_TEST_CACHE"

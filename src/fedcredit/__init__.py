@@ -34,6 +34,8 @@ def run(experiment: str | None = None, overrides: Sequence[str] = (), *, progres
         InputError: for a mistake in the experiment, its schema or its table.
     """
     from fedcredit.config import compose
+
+    composed = compose(experiment, overrides)
     from fedcredit.experiment.runner import run as run_experiment
 
-    return run_experiment(compose(experiment, overrides), progress=progress)
+    return run_experiment(composed, progress=progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,9 +16,12 @@ import typer
 from fedcredit.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from fedcredit.experiment.record import RunRecord
     from fedcredit.experiment.spec import Experiment
 
+_WIDTH_OF_A_FILE = 140
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
@@ -51,9 +54,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 done, 1 failed, 2 a mistake the user can mend, 130 interrupted.
     """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    command = typer.main.get_command(app)
+    return guarded(lambda: command.main(args=given, prog_name="fedcredit", standalone_mode=False))
+
+
+def guarded(command: Callable[[], object]) -> int:
+    """Call a command and turn whatever it raises into one message and an exit code, never a traceback.
+
+    Args:
+        command: called without arguments; an integer it returns is the exit code.
+
+    Returns:
+        The exit code.
+    """
     try:
-        command = typer.main.get_command(app)
-        code = command.main(args=list(arguments or sys.argv[1:]), prog_name="fedcredit", standalone_mode=False)
+        code = command()
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         return MISTAKE
@@ -79,9 +95,10 @@ def run(context: typer.Context) -> int:
     from fedcredit.config import hydra_main
 
     sweep = any(argument in ("-m", "--multirun", "hydra.mode=MULTIRUN") for argument in context.args)
-    results = hydra_main(context.args, job=_arm if sweep else _single)
     if sweep:
-        return _close_sweep(results)
+        return _close_sweep(hydra_main(context.args, job=_arm))
+    for record in hydra_main(context.args, job=_single):
+        _print_run(record)
     return DONE
 
 
@@ -90,12 +107,13 @@ def show(
     folder: Annotated[Path, typer.Argument(help="results/<study>/<arm>/<fingerprint>/<runtime>-<trainer>")],
 ) -> None:
     """Print the record of a results folder."""
-    from rich.console import Console
-
-    from fedcredit.experiment.compare import print_run
     from fedcredit.experiment.record import read_record
+    from fedcredit.experiment.report import REPORT_FILE
+    from fedcredit.experiment.show import print_run
 
-    print_run(read_record(folder), Console())
+    record = read_record(folder)
+    place = folder if folder.is_dir() else folder.parent
+    print_run(record, _console(), report=place / REPORT_FILE)
 
 
 @data_app.command(help="Draft a schema for a table of your own (csv or parquet); prints yaml.")
@@ -111,9 +129,11 @@ def describe(file: Annotated[Path, typer.Argument(help="a csv or parquet file")]
 )
 def checksum(file: Annotated[Path, typer.Argument(help="a csv or parquet file")]) -> None:
     """Print the canonical checksum of a table."""
-    from fedcredit.data.tables import canonical_checksum, read_table
+    from fedcredit.data.checksum import canonical_checksum
+    from fedcredit.data.files import read_csv, read_parquet
 
-    typer.echo(canonical_checksum(read_table(file)))
+    read = read_parquet if file.suffix == ".parquet" else read_csv
+    typer.echo(canonical_checksum(read(file)))
 
 
 @config_app.command(help="Print the JSON Schema of experiments, for editors that complete yaml.")
@@ -149,18 +169,36 @@ def _arm(experiment: Experiment) -> RunRecord | Refusal:
     return record
 
 
-def _close_sweep(results: Sequence[RunRecord | Refusal]) -> int:
-    from rich.console import Console
+def _print_run(record: RunRecord) -> None:
+    from fedcredit.experiment.files import run_folder
+    from fedcredit.experiment.report import REPORT_FILE
+    from fedcredit.experiment.show import print_run
+    from fedcredit.experiment.validate import experiment_from_data
 
-    from fedcredit.experiment.compare import print_study
+    folder = run_folder(experiment_from_data(record.experiment), record.fingerprint)
+    print_run(record, _console(), report=folder.path / REPORT_FILE)
+
+
+def _close_sweep(results: Sequence[RunRecord | Refusal]) -> int:
+    """Print the arms side by side, write the study's report, and say what was refused."""
+    from fedcredit.experiment.report import REPORT_FILE, write_study_report
+    from fedcredit.experiment.show import print_study
 
     refusals = [result for result in results if isinstance(result, Refusal)]
     records = [result for result in results if not isinstance(result, Refusal)]
     if records:
-        print_study(records, Console())
+        studies = {record.name.partition("/")[0] for record in records}
+        folder = Path(str(records[0].experiment["results_dir"])) / (studies.pop() if len(studies) == 1 else "multirun")
+        print_study(records, _console(), report=write_study_report(records, folder / REPORT_FILE))
     for refusal in refusals:
         typer.echo(f"error: {refusal.name}: {refusal.message}", err=True)
     return MISTAKE if refusals else DONE
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
 
 
 def _crash(error: Exception) -> str:

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import fnmatch
 import traceback
-import warnings
-from argparse import Namespace
+from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from typing import Any, Generic, TypeVar, cast
 from hydra import version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -34,6 +34,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from fedcredit.errors import InputError
 from fedcredit.experiment import scan
@@ -65,7 +66,7 @@ def compose(experiment: str | None = None, overrides: Sequence[str] = (), *, fol
     """
     chosen = [] if experiment is None else [f"experiments={experiment}"]
     with _hydra(folder) as hydra, _mistakes_as_input_errors():
-        lines = _rewritten(hydra, [*chosen, *overrides])
+        lines = _rewritten(hydra, [*chosen, *overrides], experiment_names(folder))
         config = hydra.compose_config("config", lines, run_mode=RunMode.RUN, from_shell=False)
         return _checked(config)
 
@@ -86,9 +87,7 @@ def hydra_main(arguments: Sequence[str], *, job: Callable[[Experiment], T]) -> t
         InputError: for a mistake in the arguments, in a config or in an experiment file.
     """
     parser = get_args_parser()
-    args, unknown = parser.parse_known_args(list(arguments))
-    if unknown:
-        raise InputError(f"fedcredit run does not know {' '.join(unknown)}; fedcredit run --help lists what it knows")
+    args = _parsed(parser, arguments)
     folder = None if args.config_dir is None else Path(args.config_dir)
     with _hydra(folder) as hydra, _mistakes_as_input_errors():
         if args.hydra_help:
@@ -97,10 +96,9 @@ def hydra_main(arguments: Sequence[str], *, job: Callable[[Experiment], T]) -> t
             hydra.app_help("config", args_parser=parser, args=args)
         elif args.shell_completion:
             hydra.shell_completion("config", overrides=args.overrides)
-        elif args.info is not None:
-            hydra.show_info(args.info, "config", overrides=_rewritten(hydra, args.overrides))
         else:
-            return _composed(hydra, args, job)
+            lines = _rewritten(hydra, args.overrides, experiment_names(folder))
+            return _composed(hydra, args, lines, job)
     return ()
 
 
@@ -132,23 +130,33 @@ def config_groups() -> dict[str, tuple[str, ...]]:
     }
 
 
-def _composed(hydra: Hydra, args: Namespace, job: Callable[[Experiment], T]) -> tuple[T, ...]:
-    lines = _rewritten(hydra, args.overrides)
+def _parsed(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
+    parser.exit_on_error = False
+    try:
+        args, unknown = parser.parse_known_args(list(arguments))
+    except ArgumentError as error:
+        raise InputError(f"fedcredit run: {error}") from None
+    if unknown:
+        raise InputError(f"fedcredit run does not know {' '.join(unknown)}; fedcredit run --help lists what it knows")
+    return args
+
+
+def _composed(hydra: Hydra, args: Namespace, lines: list[str], job: Callable[[Experiment], T]) -> tuple[T, ...]:
+    is_sweep = args.multirun or "hydra.mode=MULTIRUN" in lines
+    if is_sweep and not any(line.startswith("hydra/launcher=") for line in lines):
+        lines = ["hydra/launcher=joblib", *lines]
+    for arm in _arms(hydra, lines) if is_sweep else [lines]:
+        _checked(hydra.compose_config("config", arm, run_mode=RunMode.RUN))
+    if args.info is not None:
+        hydra.show_info(args.info, "config", overrides=lines)
+        return ()
     if args.cfg:
-        if args.cfg == "job" and not args.multirun:
-            _checked(hydra.compose_config("config", lines, run_mode=RunMode.RUN))
         hydra.show_cfg("config", lines, cfg_type=args.cfg, package=args.package, resolve=args.resolve)
         return ()
     task = partial(_call, job)
-    if not args.multirun and "hydra.mode=MULTIRUN" not in lines:
+    if not is_sweep:
         return (hydra.run("config", task, [*lines, "hydra.mode=RUN"]).return_value.result(),)
-    for arm in _arms(hydra, lines):
-        _checked(hydra.compose_config("config", arm, run_mode=RunMode.RUN))
-    if not any(line.startswith("hydra/launcher=") for line in lines):
-        lines = [*lines, "hydra/launcher=joblib"]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*will be removed.*", module="hydra")
-        batches = hydra.multirun("config", task, [*lines, "hydra.mode=MULTIRUN"])
+    batches = hydra.multirun("config", task, [*lines, "hydra.mode=MULTIRUN"])
     return tuple(job_return.return_value.result() for batch in batches for job_return in batch)
 
 
@@ -188,11 +196,11 @@ def _hydra(folder: Path | None) -> Iterator[Hydra]:
     before = GlobalHydra.instance().hydra
     version.setbase("1.3")
     search_path = create_config_search_path(str(conf_folder()))
-    search_path.prepend(provider="schema", path="structured://")
     if folder is not None:
         if not folder.is_dir():
             raise InputError(f"--config-dir {folder}: there is no such folder")
-        search_path.append(provider="command-line", path=f"file://{folder.resolve()}")
+        search_path.prepend("command-line", f"file://{folder.resolve()}", anchor=SearchPathQuery(provider="schema"))
+    search_path.prepend("schema", "structured://")
     _store_experiments(folder)
     GlobalHydra.instance().clear()
     try:
@@ -244,66 +252,67 @@ def _experiment_files(folder: Path | None) -> dict[str, list[Path]]:
 
 
 def _read_experiment(name: str, paths: Sequence[Path]) -> DictConfig:
+    """Read an experiment file, or the refusal that stands in its place."""
+    origin = str(paths[0])
     try:
         if not scan.is_name(name):
-            raise InputError(f"{paths[0]}: file and folder names may hold letters, digits and . _ - =")
-        texts = {path.read_text(encoding="utf-8") for path in paths if path.stat().st_size <= scan.MAX_BYTES}
-        if len(texts) != 1:
-            told = " and ".join(map(str, paths))
-            raise InputError(
-                f"experiments={name}: {told} differ or exceed {scan.MAX_BYTES} bytes; rename or shorten one"
-            )
-        text = texts.pop()
-        scan.check_text(text, origin=str(paths[0]))
-        parsed = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-        content = scan.check_content(parsed, origin=str(paths[0]), groups=config_groups())
-        return OmegaConf.create({**content, "name": name})
+            raise InputError(f"{origin}: file and folder names may hold letters, digits and . _ - =")
+        texts = {_text(path) for path in paths}
+        if len(texts) > 1:
+            raise InputError(f"experiments={name}: {' and '.join(map(str, paths))} differ; rename one of them")
+        return _scanned(name, origin, texts.pop())
     except InputError as error:
         return OmegaConf.create({_REFUSED: str(error)})
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(scan.MAX_BYTES + 1).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        return OmegaConf.create({_REFUSED: f"{paths[0]}: cannot be read: {type(error).__name__}"})
-    except Exception as error:
-        return OmegaConf.create({_REFUSED: f"{paths[0]}: not valid: {' '.join(str(error).split())}"})
+        raise InputError(f"{path}: cannot be read as utf-8 text ({type(error).__name__})") from None
 
 
-def _rewritten(hydra: Hydra, lines: Sequence[str]) -> list[str]:
+@cache
+def _scanned(name: str, origin: str, text: str) -> DictConfig:
+    scan.check_text(text, origin=origin)
+    try:
+        parsed = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except (OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise InputError(f"{origin}: not valid: {' '.join(str(error).split())}") from None
+    content = scan.check_content(parsed, origin=origin, study=name.split("/")[0], groups=config_groups())
+    return OmegaConf.create({**content, "name": name})
+
+
+def _rewritten(hydra: Hydra, lines: Sequence[str], names: Sequence[str]) -> list[str]:
     """Let typed overrides mean what they say: any key is checked by our model, any kind is an option of its group."""
-    told = [_plural(line) for line in lines]
+    told = [_with_experiments(line, names) for line in lines]
     parsed = OverridesParser.create(config_loader=hydra.config_loader).parse_overrides(told)
     return [_rewrite(hydra, line, override) for line, override in zip(told, parsed, strict=True)]
 
 
-def _plural(line: str) -> str:
+def _with_experiments(line: str, names: Sequence[str]) -> str:
+    """Spell ``experiment=`` as ``experiments=``, and a pattern as the experiments that it matches."""
     key, equals, value = line.partition("=")
     if not equals or key.lstrip("+") not in ("experiment", "experiments"):
         return line
-    if "*" in value:
-        matching = [name for name in experiment_names() if fnmatch.fnmatchcase(name, value)]
-        if not matching:
-            raise InputError(f"{line}: no experiment has such a name; there are {', '.join(experiment_names())}")
-        value = ",".join(matching)
-    return f"experiments={value}"
+    chosen = [name.strip() for name in value.split(",")] if "(" not in value else []
+    for name in chosen:
+        if name != "null" and not fnmatch.filter(names, name):
+            raise InputError(f"experiments={name}: there is no such experiment; there are {', '.join(names)}")
+    known = [match for name in chosen for match in (fnmatch.filter(names, name) or [name])]
+    return f"experiments={','.join(known) if chosen else value}"
 
 
 def _rewrite(hydra: Hydra, line: str, override: Override) -> str:
     key = override.key_or_group
-    if override.type not in (OverrideType.CHANGE, OverrideType.FORCE_ADD) or key.split(".")[0].split("/")[0] == "hydra":
+    if override.type is not OverrideType.CHANGE or key.startswith(("hydra.", "hydra/")) or key == "experiments":
         return line
     group = key.removesuffix(".kind").replace(".", "/")
     if key.endswith(".kind") and group in config_groups():
         return f"{group}={line.partition('=')[2]}"
-    if key == "experiments":
-        _check_chosen(line.partition("=")[2])
-    if override.type is OverrideType.FORCE_ADD or hydra.config_loader.get_group_options(key) or key == "experiments":
-        return line
-    return f"++{line}"
-
-
-def _check_chosen(value: str) -> None:
-    known = experiment_names()
-    for name in value.split(","):
-        if name.strip() not in (*known, "null") and "(" not in value:
-            raise InputError(f"experiments={name}: there is no such experiment; there are {', '.join(known)}")
+    is_choice = hydra.config_loader.get_group_options(key) and not isinstance(override.value(), dict)
+    return line if is_choice else f"++{line}"
 
 
 def _arms(hydra: Hydra, lines: Sequence[str]) -> list[list[str]]:

@@ -51,12 +51,13 @@ def check_text(text: str, *, origin: str) -> None:
         raise InputError(f"{origin}: not valid yaml: {_one_line(error)}") from None
 
 
-def check_content(content: object, *, origin: str, groups: Collection[str]) -> dict[str, Any]:
+def check_content(content: object, *, origin: str, study: str, groups: Collection[str]) -> dict[str, Any]:
     """Refuse a parsed experiment file that says more than options and values.
 
     Args:
         content: the parsed yaml, not resolved.
         origin: the file's name for messages.
+        study: the study it belongs to; a bare name in ``defaults`` is another arm of it.
         groups: the config groups whose options may be picked, for example ``"strategy/cohort"``.
 
     Returns:
@@ -75,16 +76,14 @@ def check_content(content: object, *, origin: str, groups: Collection[str]) -> d
             _check_node(str(key), key, value, origin)
     if "name" in content:
         raise InputError(f"{origin}: name is not allowed; the name is the file's own, <study>/<arm>")
-    picked = [entry for entry in entries if entry != "_self_"]
     if "_self_" in entries and entries[-1] != "_self_":
         raise InputError(f"{origin}: _self_ must come last in defaults, so that the file's own keys win")
-    for entry in picked:
-        _check_default(entry, origin, groups)
+    picked = [_checked_default(entry, origin, study, groups) for entry in entries if entry != "_self_"]
     return {"defaults": [*picked, "_self_"], **{k: v for k, v in content.items() if k != "defaults"}}
 
 
 def _check_events(text: str, origin: str) -> None:
-    depth = 0
+    depth, has_root = 0, False
     for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         where = origin if event.start_mark is None else f"{origin}, line {event.start_mark.line + 1}"
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
@@ -94,8 +93,11 @@ def _check_events(text: str, origin: str) -> None:
         if isinstance(event, yaml.DocumentStartEvent) and count > 1:
             raise InputError(f"{where}: one yaml document is allowed")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        has_root |= isinstance(event, yaml.MappingStartEvent) and depth == 1
         if depth > _MAX_DEPTH or count > _MAX_EVENTS:
             raise InputError(f"{where}: nested or long beyond what an experiment can hold")
+    if not has_root:
+        raise InputError(f"{origin}: holds no keys; an experiment file is a mapping of keys to values")
 
 
 def _check_node(path: str, key: object, value: object, origin: str) -> None:
@@ -120,19 +122,19 @@ def _check_node(path: str, key: object, value: object, origin: str) -> None:
             _check_node(f"{path}[{child}]", "item", inner, origin)
 
 
-def _check_default(entry: object, origin: str, groups: Collection[str]) -> None:
-    if isinstance(entry, str) and is_name(f"study/{entry}"):
-        return
+def _checked_default(entry: object, origin: str, study: str, groups: Collection[str]) -> object:
+    if isinstance(entry, str):
+        name = entry.removeprefix("/experiments/") if entry.startswith("/") else f"{study}/{entry}"
+        if is_name(name):
+            return f"/experiments/{name}"
     if isinstance(entry, dict) and len(entry) == 1:
         ((pick, option),) = entry.items()
         group = str(pick).removeprefix("override /")
-        if group != pick and group in groups and isinstance(option, str) and is_name(f"study/{option}"):
-            return
-        if pick == "/experiments" and isinstance(option, str) and is_name(option):
-            return
+        if group != pick and group in groups and isinstance(option, str) and is_name(f"{study}/{option}"):
+            return entry
     raise InputError(
-        f"{origin}: defaults entry {entry!r:.120} is not allowed; write 'override /<group>: <option>' with a group of "
-        f"{', '.join(sorted(groups))}, or the name of another arm of the study"
+        f"{origin}: defaults entry {str(entry)[:80]!r} is not allowed; write 'override /<group>: <option>' with a "
+        f"group of {', '.join(sorted(groups))}, or the name of another arm of the study"
     )
 
 

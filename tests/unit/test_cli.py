@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import fedcredit
+from fedcredit.cli import guarded, main
+from fedcredit.errors import InputError
+
+
+def raising(error: BaseException) -> object:
+    raise error
+
+
+def test_help_names_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(verb in shown for verb in ("run", "show", "data", "config"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nope"], "nope"),
+        (["show"], "FOLDER"),
+        (["data", "nope"], "nope"),
+        (["show", "--nope", "x"], "--nope"),
+        (["run", "--nope"], "--nope"),
+        (["run", "seed=["], "seed=["),
+        (["run", "seed=1,2"], "seed=1,2"),
+        (["run", "strategy=nope"], "fedprox"),
+        (["run", "strateg=fedavg"], "nearest valid key: strategy"),
+        (["run", "experiments=taiwan/nope"], "taiwan/loan_level"),
+        (["run", "-m", "experiments=nope/*"], "taiwan/loan_level"),
+        (["run", "-m", "seed=1,-2"], "seed is -2"),
+        (["run", "--config-dir", "/does/not/exist"], "/does/not/exist"),
+        (["run", "--cfg", "job", "training.num_rounds=0"], "training.num_rounds is 0"),
+        (["run", "--cfg", "nope"], "--cfg"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("error: ") == 1
+    assert shown.err.startswith("error: ")
+    assert said in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_an_error_of_our_own_is_one_line_that_shows_no_value(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: raising(KeyError("cell 4711"))) == 1
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    assert "KeyError" in shown
+    assert "4711" not in shown
+    kept = Path(shown.split()[-1])
+    assert "cell 4711" in kept.read_text(encoding="utf-8")
+    assert kept.stat().st_mode & 0o077 == 0
+    kept.unlink()
+
+
+def test_exit_codes() -> None:
+    assert guarded(lambda: None) == 0
+    assert guarded(lambda: 2) == 2
+    assert guarded(lambda: raising(InputError("x"))) == 2
+    assert guarded(lambda: raising(KeyboardInterrupt())) == 130
+
+
+def test_cfg_job_prints_the_experiment_and_runs_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    arguments = ["run", "experiment=taiwan/loan_level", "seed=7", f"results_dir={results}", "--cfg", "job"]
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "name: taiwan/loan_level" in shown
+    assert "seed: 7" in shown
+    assert not results.exists()
+
+
+def test_run_help_names_groups_and_experiments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "partition: bands, dirichlet, iid, natural, quantity" in shown
+    assert "experiments/privacy_budgets: epsilon_05" in shown
+
+
+def test_config_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "Experiment"
+
+
+def test_the_package_names_what_a_notebook_needs() -> None:
+    assert fedcredit.InputError is InputError
+    with pytest.raises(InputError, match="taiwan/loan_level"):
+        fedcredit.run("taiwan/nope")
