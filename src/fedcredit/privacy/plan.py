@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fedcredit.data.contract import Contract, ContractTable
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Privacy
+from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.calibration import Progress, calibrate
 from fedcredit.privacy.accounting.events import GaussianSteps
 
@@ -64,6 +65,20 @@ class PrivacyPlan:
             noise_multiplier=whole.noise_multiplier,
             num_steps=whole.num_steps // self.num_rounds,
         )
+
+    def epsilon(self, institution: str) -> Epsilon:
+        """Price what is planned for a lender over the whole run; what was spent is its ledger's to say.
+
+        Args:
+            institution: the lender's name.
+
+        Returns:
+            The bound, at most ``target_epsilon`` where there is one.
+
+        Raises:
+            KeyError: if the plan has no such lender.
+        """
+        return epsilon([self.events[institution]], delta=self.target_delta)
 
 
 def plan_privacy(

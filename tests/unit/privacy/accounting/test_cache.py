@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from fedcredit.privacy.accounting import accountants, cache
+from fedcredit.privacy.accounting.accountants import epsilon
+from fedcredit.privacy.accounting.calibration import calibrate
+from fedcredit.privacy.accounting.events import GaussianSteps
+
+EVENT = GaussianSteps(sampling_probability=0.1, noise_multiplier=4.0, num_steps=50)
+INPUTS = {"rate": 0.1, "events": [[0.25, 1.5, 3]]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FEDCREDIT_CACHE", str(tmp_path))
+    accountants._epsilon.cache_clear()
+    return tmp_path / "accounting"
+
+
+def only_file(folder: Path) -> Path:
+    (path,) = folder.iterdir()
+    return path
+
+
+def forged(path: Path, value: float) -> str:
+    content = json.loads(path.read_text())
+    content["value"]["value"] = value
+    return json.dumps(content)
+
+
+def test_what_is_stored_is_found_under_all_of_its_inputs(folder: Path) -> None:
+    assert cache.load("epsilon", INPUTS) is None
+    cache.store("epsilon", INPUTS, {"value": 0.1 + 0.2})
+    assert cache.load("epsilon", INPUTS) == {"value": 0.1 + 0.2}
+    assert cache.load("noise", INPUTS) is None
+    assert cache.load("epsilon", {**INPUTS, "rate": 0.2}) is None
+    assert [path.suffix for path in folder.iterdir()] == [".json"]
+
+
+def test_another_version_of_the_library_or_of_the_cache_is_another_key(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.store("epsilon", INPUTS, {"value": 1.0})
+    for versions in ({"cache_version": 1, "dp_accounting": "9.9"}, {"cache_version": 2, "dp_accounting": "0.6.0"}):
+        monkeypatch.setattr(cache, "_versions", lambda versions=versions: versions)
+        assert cache.load("epsilon", INPUTS) is None
+    assert only_file(folder).is_file()
+
+
+def test_prices_come_from_the_disk_in_a_new_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = epsilon([EVENT], delta=1e-5)
+    accountants._epsilon.cache_clear()
+    monkeypatch.setattr(accountants, "_smallest_bound", lambda *_: pytest.fail("priced again"))
+    assert epsilon([EVENT], delta=1e-5) == first
+    assert only_file(folder).name.startswith("epsilon-")
+
+
+@pytest.mark.parametrize("damage", ["forged", "empty", "cut", "not text", "another shape"])
+def test_damaged_entry_is_warned_of_once_ignored_and_replaced(
+    folder: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    first = epsilon([EVENT], delta=1e-5)
+    path = only_file(folder)
+    sound = path.read_bytes()
+    damaged = {
+        "forged": forged(path, 0.001).encode(),
+        "empty": b"",
+        "cut": sound[: len(sound) // 2],
+        "not text": b"\xff\xfe\x00",
+        "another shape": b"[1, 2]",
+    }
+    path.write_bytes(damaged[damage])
+    accountants._epsilon.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        assert epsilon([EVENT], delta=1e-5) == first
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert str(path) in caplog.text
+    assert path.read_bytes() == sound
+
+
+def test_stored_noise_is_priced_again_before_it_is_believed(folder: Path) -> None:
+    arguments = {"target_epsilon": 1.5, "delta": 1e-5, "sampling_probability": 0.1, "num_steps": 50}
+    noise = calibrate(**arguments)  # type: ignore[arg-type]
+    inputs = {"target_epsilon": 1.5, "delta": 1e-5, "q": 0.1, "steps": 50, "tolerance": 1e-4}
+    assert cache.load("noise", inputs) == {"noise_multiplier": noise}
+    cache.store("noise", inputs, {"noise_multiplier": noise / 2.0})
+    assert calibrate(**arguments) == noise  # type: ignore[arg-type]
+
+
+def test_folder_that_cannot_be_written_is_warned_of_and_the_result_still_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    monkeypatch.setenv("FEDCREDIT_CACHE", str(blocked))
+    accountants._epsilon.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        assert epsilon([EVENT], delta=1e-5).value > 0.0
+    assert "cannot be written" in caplog.text

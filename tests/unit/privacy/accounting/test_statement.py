@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import itertools
+import json
+import math
+
+import pytest
+
+from fedcredit.privacy.accounting.accountants import epsilon, pld_epsilon
+from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.statement import EpsilonStatement, state
+
+DELTA = 1e-5
+
+
+def steps(rate: float, noise: float, count: int) -> GaussianSteps:
+    return GaussianSteps(sampling_probability=rate, noise_multiplier=noise, num_steps=count)
+
+
+RUNNING_EXAMPLE = steps(0.043, 1.0, 460)
+
+
+def stated(ledgers: dict[str, list[GaussianSteps]]) -> EpsilonStatement:
+    return state(
+        ledgers,
+        delta=DELTA,
+        unit="loan",
+        relation="zero_out",
+        mode="simulated",
+        covers="the noised updates of 20 rounds",
+    )
+
+
+def test_equal_lenders_at_one_two_and_three() -> None:
+    statement = stated({f"bank {index}": [RUNNING_EXAMPLE] for index in range(10)})
+    assert statement.worst.value == pytest.approx(6.10, abs=0.005)
+    assert {count: bound.value for count, bound in statement.overlap.items()} == pytest.approx(
+        {2: 8.81, 3: 11.06}, abs=0.005
+    )
+    assert statement.num_lenders == len(statement.per_lender) == 10
+
+
+def test_small_and_large_bank_compose_to_little_more_than_the_small_one() -> None:
+    # 3,000 and 30,000 loans, batch 129, 460 steps: 6.10 and 0.52 compose to 6.13.
+    statement = stated({"large": [steps(129 / 30_000, 1.0, 460)], "small": [RUNNING_EXAMPLE]})
+    assert statement.per_lender["large"].value == pytest.approx(0.52, abs=0.01)
+    assert statement.worst == statement.per_lender["small"]
+    assert statement.overlap[2].value == pytest.approx(6.13, abs=0.01)
+    assert list(statement.overlap) == [2]
+
+
+def test_worst_pair_is_the_worst_although_all_lenders_have_nearly_the_same_epsilon() -> None:
+    # Epsilon 4 alone, by few steps at a high rate or many at a low one: composed in pairs they differ by more than 1 %.
+    lenders = {
+        "many": [steps(64 / 5967, 0.8377, 1880)],
+        "few": [steps(64 / 429, 2.1255, 140)],
+        "some": [steps(64 / 1200, 1.3787, 380)],
+    }
+    together = {
+        frozenset(pair): pld_epsilon([*lenders[pair[0]], *lenders[pair[1]]], delta=DELTA, grid=3e-3)
+        for pair in itertools.combinations(lenders, 2)
+    }
+    statement = stated(lenders)
+    assert [bound.value for bound in statement.per_lender.values()] == pytest.approx([4.0, 4.0, 4.0], rel=1e-3)
+    assert max(together.values()) > 1.01 * min(together.values())
+    assert statement.overlap[2].value == pytest.approx(max(together.values()), rel=2e-3)
+
+
+def test_lines_carry_everything_an_epsilon_needs() -> None:
+    text = stated({"a": [RUNNING_EXAMPLE], "b": [RUNNING_EXAMPLE], "c": [steps(0.02, 1.0, 460)]}).lines()
+    assert text[0].startswith("epsilon 6.100 for a borrower with one loan at one lender (lenders from ")
+    assert text[1].startswith("epsilon 8.812 for a borrower with one loan at each of two lenders")
+    assert text[2].startswith("epsilon ")
+    assert text[2].endswith("for a borrower with one loan at each of three lenders")
+    whole = "\n".join(text)
+    for words in (
+        "upper bounds at delta 1e-05",
+        "privacy-loss distribution (grid 0.0001)",
+        "unit: loan",
+        "several loans of a borrower at one lender cost more",
+        "relation: zero_out",
+        "the number of loans is public",
+        "mode: simulated",
+        "against an adversary without the seed",
+        "covers: the noised updates of 20 rounds",
+    ):
+        assert words in whole
+
+
+@pytest.mark.parametrize("num_lenders", [1, 2, 3, 4])
+def test_only_lines_that_exist_are_told(num_lenders: int) -> None:
+    statement = stated({str(index): [steps(1.0, 5.0, 3)] for index in range(num_lenders)})
+    assert list(statement.overlap) == [count for count in (2, 3) if count <= num_lenders]
+    told = [line for line in statement.lines() if line.startswith("epsilon ")]
+    assert len(told) == min(num_lenders, 3)
+
+
+def test_told_figures_are_rounded_up() -> None:
+    statement = stated({"a": [steps(1.0, 5.0, 3)]})
+    told = float(statement.lines()[0].split()[1])
+    assert statement.worst.value <= told < statement.worst.value + 0.001
+
+
+def test_figures_are_those_of_the_ledgers_and_do_not_depend_on_their_order() -> None:
+    ledgers = {"b": [steps(0.1, 2.0, 3), steps(1.0, 9.0, 1)], "a": [steps(0.1, 2.0, 4)]}
+    statement = stated(ledgers)
+    assert statement == stated({name: list(reversed(ledgers[name])) for name in reversed(ledgers)})
+    assert list(statement.per_lender) == ["a", "b"]
+    assert {name: epsilon(events, delta=DELTA) for name, events in ledgers.items()} == statement.per_lender
+
+
+def test_lender_without_noise_makes_it_infinite_in_words() -> None:
+    statement = stated({"a": [steps(0.1, 0.0, 1)], "b": [RUNNING_EXAMPLE]})
+    assert statement.worst.value == statement.overlap[2].value == math.inf
+    assert statement.lines()[0].startswith("epsilon infinite (no privacy) for a borrower")
+
+
+def test_statement_survives_a_trip_through_json() -> None:
+    statement = stated({"a": [RUNNING_EXAMPLE], "b": [steps(0.1, 0.0, 1)]})
+    assert EpsilonStatement.from_json(json.loads(json.dumps(statement.to_json()))) == statement
+
+
+def test_hundred_different_lenders_are_told_without_trying_every_three() -> None:
+    lenders = {str(index): [steps(1.0, 5.0 + index, 3)] for index in range(100)}
+    statement = stated(lenders)
+    worst = [lenders[str(index)][0] for index in range(3)]
+    assert statement.overlap[3] == epsilon(worst, delta=DELTA)
+
+
+def test_no_lender_is_refused() -> None:
+    with pytest.raises(ValueError, match="ledgers is empty"):
+        stated({})

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from fedcredit.data.contract import ContractTable, draw_up
+from fedcredit.errors import InputError
+from fedcredit.experiment.spec import FixedSteps, LocalEpochs, Privacy
+from fedcredit.privacy.plan import plan_privacy
+
+LOANS = {"large": 5967, "middle": 900, "small": 429}
+STEPS = FixedSteps(num_steps=1, sampling_probability=0.25)
+
+
+def contracts(local: FixedSteps | LocalEpochs = STEPS) -> ContractTable:
+    return draw_up(LOANS, local=local, weights="by_size")
+
+
+def test_common_rate_and_steps_give_every_lender_the_same_noise_by_one_calibration() -> None:
+    told: list[tuple[str, int, int]] = []
+    plan = plan_privacy(
+        Privacy(target_epsilon=2.0), contracts(), num_rounds=100, progress=lambda *step: told.append(step)
+    )
+    assert len(set(plan.noise_multiplier.values())) == 1
+    assert [(done, total) for _, done, total in told] == [(0, 1), (1, 1)]
+    assert plan.is_private
+    assert (plan.unit, plan.relation, plan.target_delta, plan.clipping_norm) == ("loan", "zero_out", 1e-6, 2.5)
+
+
+def test_own_rates_give_own_noise_and_everyone_keeps_the_target() -> None:
+    plan = plan_privacy(
+        Privacy(target_epsilon=2.0, target_delta=1e-5), contracts(LocalEpochs(expected_batch=64)), num_rounds=5
+    )
+    assert len(set(plan.noise_multiplier.values())) == 3
+    for name in LOANS:
+        assert 2.0 * (1.0 - 2e-4) <= plan.epsilon(name).value <= 2.0
+
+
+def test_rounds_add_up_to_the_run() -> None:
+    plan = plan_privacy(Privacy(noise_multiplier=1.5), contracts(LocalEpochs(expected_batch=64)), num_rounds=7)
+    for contract in contracts(LocalEpochs(expected_batch=64)).contracts:
+        one = plan.round_event(contract.institution)
+        assert one.num_steps == contract.local_steps
+        assert one.sampling_probability == contract.sampling_probability
+        assert one.times(7) == plan.events[contract.institution]
+
+
+def test_given_noise_is_everybodys_noise() -> None:
+    plan = plan_privacy(Privacy(noise_multiplier=1.5), contracts(), num_rounds=100)
+    assert set(plan.noise_multiplier.values()) == {1.5}
+    assert plan.target_epsilon is None
+    assert plan.is_private
+    assert 0.0 < plan.epsilon("small").value < math.inf
+
+
+def test_infinite_target_is_the_same_path_without_noise_and_costs_infinity() -> None:
+    plan = plan_privacy(Privacy(target_epsilon=math.inf, target_delta=0.5), contracts(), num_rounds=100)
+    assert not plan.is_private
+    assert set(plan.noise_multiplier.values()) == {0.0}
+    assert plan.clipping_norm == math.inf
+    assert plan.epsilon("small").value == math.inf
+
+
+@pytest.mark.parametrize("delta", [1 / 5967, 1e-3, 0.5])
+def test_delta_that_permits_giving_a_loan_away_is_refused(delta: float) -> None:
+    with pytest.raises(InputError) as error:
+        plan_privacy(Privacy(target_epsilon=1.0, target_delta=delta), contracts(), num_rounds=100)
+    assert "privacy.target_delta is" in str(error.value)
+    assert "the largest lender, large, has 5967 training loans" in str(error.value)
+    assert "Set privacy.target_delta=2e-05 or smaller" in str(error.value)
+
+
+def test_delta_just_below_one_over_the_largest_lender_is_allowed() -> None:
+    plan = plan_privacy(Privacy(noise_multiplier=1.0, target_delta=0.999 / 5967), contracts(), num_rounds=1)
+    assert plan.target_delta == 0.999 / 5967
+
+
+def test_lender_outside_the_plan_is_refused() -> None:
+    with pytest.raises(KeyError):
+        plan_privacy(Privacy(noise_multiplier=1.0), contracts(), num_rounds=1).round_event("another")
