@@ -1,0 +1,299 @@
+"""Pictures of runs, as PNG: the rounds, the lenders' AUCs, the calibration, the lenders' levels, a study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from pydantic import JsonValue
+
+from fedcredit.credit.calibration import CurveBin
+from fedcredit.credit.evaluation import Evaluation, FederationEvaluation
+from fedcredit.experiment.canvas import (
+    MAX_ROWS,
+    Picture,
+    Series,
+    Theme,
+    draw,
+    draw_rows,
+    label_of,
+    legend_below,
+    ratio_axis,
+    rows_height,
+)
+from fedcredit.experiment.record import RunRecord
+from fedcredit.experiment.wording import SHORT_REFERENCE_NAMES, delta_of, epsilon_of, epsilon_text
+
+_POOLED = ("pooled", "pooled_network", "pooled_trees", "pooled_logistic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _History:
+    """Figures by round: ``(server_round, value)``."""
+
+    auc: list[tuple[int, float]]
+    epsilon: list[tuple[int, float]]
+
+
+def run_pictures(record: RunRecord, *, dark: bool = False) -> tuple[Picture, ...]:
+    """Draw the pictures of one run.
+
+    Args:
+        record: the run.
+        dark: whether the ground is dark.
+
+    Returns:
+        The pictures that the record has figures for: ``rounds``, ``lenders``, ``calibration``,
+        ``levels``.
+    """
+    drawn = (_rounds(record, dark), _lenders(record, dark), _calibration(record, dark), _levels(record, dark))
+    return tuple(picture for picture in drawn if picture is not None)
+
+
+def study_pictures(records: Sequence[RunRecord], *, dark: bool = False) -> tuple[Picture, ...]:
+    """Draw the arms of a study side by side.
+
+    Args:
+        records: finished runs, in the order of their rows.
+        dark: whether the ground is dark.
+
+    Returns:
+        The pictures ``study_auc`` and ``study_levels``.
+    """
+    labels = [
+        f"{label_of(record.name.rpartition('/')[2], otherwise=f'arm {number}')}\nepsilon {_epsilon(record)}"
+        for number, record in enumerate(records[:MAX_ROWS], start=1)
+    ]
+    shown = records[:MAX_ROWS]
+    aucs = [_auc_series("federated", [record.evaluation.overall for record in shown])]
+    for name in ("alone", _pooled_name(shown), "pooled_trees"):
+        if any(name in record.references for record in shown) and len(aucs) < 4:
+            found = [record.references[name].evaluation.overall if name in record.references else None
+                     for record in shown]  # fmt: skip
+            series = _auc_series(SHORT_REFERENCE_NAMES[name], found)
+            aucs = aucs if series.label in {item.label for item in aucs} else [*aucs, series]
+    levels = [_ratio_series("federated", [record.evaluation.overall for record in shown])]
+    deltas = sorted({delta for delta in map(delta_of, shown) if delta is not None})
+    suffix = f" (epsilon at delta {', '.join(f'{delta:g}' for delta in deltas)})" if deltas else ""
+    drawn = (
+        _row_picture("study_auc", f"AUC by arm{suffix}", "AUC on held-out loans", labels, aucs, dark),
+        _row_picture("study_levels", f"Level by arm{suffix}", "mean PD / bad rate", labels, levels, dark, ratio=True),
+    )
+    return tuple(picture for picture in drawn if picture is not None)
+
+
+def write_plots(record: RunRecord, folder: Path) -> tuple[Path, ...]:
+    """Write the pictures of a run into ``plots/`` of its results folder.
+
+    Args:
+        record: the run.
+        folder: the results folder, which exists.
+
+    Returns:
+        The paths, ``plots/<name>.png``, each whole and then renamed.
+    """
+    directory = folder / "plots"
+    directory.mkdir(exist_ok=True)
+    paths = []
+    for picture in run_pictures(record):
+        path = directory / f"{picture.name}.png"
+        unfinished = path.with_suffix(".png.unfinished")
+        unfinished.write_bytes(picture.png)
+        unfinished.replace(path)
+        paths.append(path)
+    return tuple(paths)
+
+
+def _rounds(record: RunRecord, dark: bool) -> Picture | None:
+    history, delta = _history(record), delta_of(record)
+    if not history.auc and not history.epsilon:
+        return None
+
+    def paint(figure: Figure, colours: Theme) -> None:
+        panels = [
+            (points, label, colour)
+            for points, label, colour in (
+                (history.auc, "AUC, validation loans", colours.series[0]),
+                (history.epsilon, f"epsilon, delta {delta:g}" if delta is not None else "epsilon", colours.series[1]),
+            )
+            if points
+        ]
+        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for panel, (points, label, colour) in zip(axes, panels, strict=True):
+            panel.plot(*zip(*points, strict=True), color=colour, linewidth=1.6, marker="o", markersize=3)
+            panel.set_ylabel(label)
+            panel.margins(x=0.03, y=0.12)
+        if history.epsilon:
+            axes[-1].set_ylim(bottom=0.0)
+        title = "AUC and epsilon over rounds" if history.epsilon else "AUC over rounds (no privacy)"
+        figure.suptitle(title, x=0.01, horizontalalignment="left")
+        axes[-1].set_xlabel("round")
+        axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    description = "AUC on validation loans and epsilon of the worst-off lender, by round."
+    height = 3.6 if history.auc and history.epsilon else 2.4
+    return Picture(name="rounds", title="Rounds", description=description, png=draw(paint, height=height, dark=dark))
+
+
+def _lenders(record: RunRecord, dark: bool) -> Picture | None:
+    names, labels = _rows_of(record)
+    pooled = _pooled_name([record])
+    series = [_auc_series("federated", _by_name(record.evaluation, names))]
+    for name in ("alone", pooled):
+        if name in record.references:
+            found = _by_name(record.references[name].evaluation, names)
+            series.append(_auc_series(SHORT_REFERENCE_NAMES[name], found))
+    return _row_picture("lenders", "AUC by lender", "AUC on held-out loans", labels, series, dark)
+
+
+def _levels(record: RunRecord, dark: bool) -> Picture | None:
+    names, labels = _rows_of(record)
+    series = [_ratio_series("shared model", _by_name(record.evaluation, names))]
+    if record.own_intercept is not None:
+        series.append(_ratio_series("own intercept", _by_name(record.own_intercept, names)))
+    return _row_picture(
+        "levels", "Mean PD over bad rate by lender", "mean PD / bad rate", labels, series, dark, ratio=True
+    )
+
+
+def _calibration(record: RunRecord, dark: bool) -> Picture | None:
+    curves = [("shared model", record.evaluation.overall.calibration_curve)]
+    if record.own_intercept is not None:
+        curves.append(("own intercepts", record.own_intercept.overall.calibration_curve))
+    if not any(curve for _, curve in curves):
+        return None
+
+    def paint(figure: Figure, colours: Theme) -> None:
+        axes = figure.subplots()
+        for place, (label, curve) in enumerate(curves):
+            _draw_curve(axes, curve, label=label, colour=colours.series[place], marker="os"[place])
+        end = 1.05 * max(max(item.mean_pd, item.bad_rate_interval.upper) for _, curve in curves for item in curve)
+        axes.plot([0, end], [0, end], color=colours.quiet, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        axes.set(
+            xlim=(0, end), ylim=(0, end), aspect="equal", xlabel="mean PD in the bin", ylabel="bad rate in the bin"
+        )
+        figure.suptitle("Calibration, all held-out loans", x=0.01, horizontalalignment="left")
+        legend_below(figure, axes)
+
+    description = "Bad rate against mean PD in bins of equal count, with intervals; the dashed line is right."
+    return Picture(
+        name="calibration", title="Calibration", description=description, png=draw(paint, height=4.6, dark=dark)
+    )
+
+
+def _draw_curve(axes: Axes, curve: Sequence[CurveBin], *, label: str, colour: str, marker: str) -> None:
+    for item in curve:
+        interval = item.bad_rate_interval
+        axes.plot([item.mean_pd] * 2, [interval.lower, interval.upper], color=colour, linewidth=1.1, alpha=0.8)
+    rates = [item.bad_rate for item in curve]
+    axes.plot([item.mean_pd for item in curve], rates, marker, color=colour, markersize=4.5, label=label)
+
+
+def _row_picture(
+    name: str,
+    title: str,
+    axis: str,
+    labels: Sequence[str],
+    series: Sequence[Series],
+    dark: bool,
+    *,
+    ratio: bool = False,
+) -> Picture | None:
+    ends = [end for item in series for end in _ends(item)]
+    if not ends:
+        return None
+    level = next((interval for item in series for interval in item.intervals if interval is not None), None)
+    brackets = "" if level is None else f", {100 * level.confidence:g} % intervals"
+    description = f"{axis}, one row each: {', '.join(item.label for item in series)}. Lines are intervals."
+    absent = "no default in held-out loans" if ratio else "no AUC: one outcome only"
+
+    def paint(figure: Figure, colours: Theme) -> None:
+        axes = figure.subplots()
+        draw_rows(axes, labels, series, colours, absent=absent)
+        if ratio:
+            ratio_axis(axes, ends)
+        figure.suptitle(title, x=0.01, horizontalalignment="left")
+        axes.set_xlabel(f"{axis}{brackets}")
+        if len(series) > 1:
+            legend_below(figure, axes)
+
+    height = rows_height(len(labels), len(series))
+    return Picture(name=name, title=title, description=description, png=draw(paint, height=height, dark=dark))
+
+
+def _ends(series: Series) -> list[float]:
+    intervals = [interval for interval in series.intervals if interval is not None]
+    ends = [value for value in series.values if value is not None]
+    return ends + [interval.lower for interval in intervals] + [interval.upper for interval in intervals]
+
+
+def _auc_series(label: str, found: Sequence[Evaluation | None]) -> Series:
+    return Series(
+        label=label,
+        values=[None if item is None else item.auc for item in found],
+        intervals=[None if item is None else item.auc_interval for item in found],
+    )
+
+
+def _ratio_series(label: str, found: Sequence[Evaluation | None]) -> Series:
+    """Leave out ratios of zero, which have no place on a logarithmic axis."""
+    drawn = [item if item is not None and item.mean_pd_over_bad_rate else None for item in found]
+    return Series(
+        label=label,
+        values=[None if item is None else item.mean_pd_over_bad_rate for item in drawn],
+        intervals=[None if item is None else item.mean_pd_over_bad_rate_interval for item in drawn],
+    )
+
+
+def _rows_of(record: RunRecord) -> tuple[list[str | None], list[str]]:
+    """Choose the rows of a picture: all lenders (``None``), then the largest lenders, largest first."""
+    numbered = list(enumerate(record.contracts, start=1))
+    largest = sorted(numbered, key=lambda item: -item[1].num_loans)[: MAX_ROWS - 1]
+    names: list[str | None] = [contract.institution for _, contract in largest]
+    labels = [
+        f"{label_of(contract.institution, otherwise=f'lender no. {number}')}\n{contract.num_loans:,} train loans"
+        for number, contract in largest
+    ]
+    if len(numbered) == 1:
+        return names, labels
+    everyone = f"all {len(numbered)} lenders"
+    shown = everyone if len(largest) == len(numbered) else f"{everyone}\n(largest {len(largest)} below)"
+    return [None, *names], [shown, *labels]
+
+
+def _by_name(found: FederationEvaluation, names: Sequence[str | None]) -> list[Evaluation | None]:
+    return [found.overall if name is None else found.institutions.get(name) for name in names]
+
+
+def _pooled_name(records: Sequence[RunRecord]) -> str:
+    """Name the pooled reference that is nearest to the runs: same privacy if they have it."""
+    return next((name for name in _POOLED if any(name in record.references for record in records)), _POOLED[0])
+
+
+def _epsilon(record: RunRecord) -> str:
+    return epsilon_text(epsilon_of(record))
+
+
+def _history(record: RunRecord) -> _History:
+    auc, epsilon = [], []
+    for item in record.rounds:
+        number, spent = _number(item.get("server_round")), _number(item.get("epsilon_spent"))
+        area = _number(_part(_part(item.get("evaluation"), "overall"), "auc"))
+        if number is not None and area is not None:
+            auc.append((int(number), area))
+        if number is not None and spent is not None and math.isfinite(spent):
+            epsilon.append((int(number), spent))
+    return _History(auc=auc, epsilon=epsilon)
+
+
+def _part(value: JsonValue, key: str) -> JsonValue:
+    return value.get(key) if isinstance(value, Mapping) else None
+
+
+def _number(value: JsonValue) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from fedcredit.errors import InputError
+from fedcredit.experiment.record import RunRecord
+from fedcredit.experiment.report import run_report, study_report, write_report, write_study_report
+from fedcredit.experiment.wording import epsilon_text
+
+MakeRecord = Callable[..., RunRecord]
+
+_ADDRESS = re.compile(r'(?:src|href|srcset|action|data|poster)="([^"]*)"')
+
+
+class _Page(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_holds_its_pictures_and_asks_nothing_of_a_network(made_up: MakeRecord) -> None:
+    page = run_report(made_up())
+    addresses = _ADDRESS.findall(page)
+    assert len(addresses) == 8
+    for address in addresses:
+        assert address.startswith("data:image/png;base64,")
+        assert base64.b64decode(address.partition(",")[2], validate=True).startswith(b"\x89PNG")
+    assert "default-src 'none'" in page
+    assert "script" not in _Page(page).tags
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_names_and_remarks_are_text_and_never_markup(made_up: MakeRecord) -> None:
+    attack = "<script>alert(1)</script>"
+    record = made_up(lenders=(attack, 'b" onmouseover="x', "{{ 7 * 7 }}"), name="made_up/arm")
+    record = replace(record, remarks=(attack,), statement_lines=(attack,), environment={attack: attack})
+    page = run_report(record)
+    found = _Page(page)
+    assert "script" not in found.tags
+    assert attack not in page
+    assert found.text.count(attack) >= 4
+    assert 'b" onmouseover="x' in found.text
+    assert "{{ 7 * 7 }}" in found.text
+
+
+def test_the_statement_stands_there_verbatim_and_the_figures_with_it(made_up: MakeRecord) -> None:
+    record = made_up()
+    text = _Page(run_report(record)).text
+    for line in (*record.statement_lines, *record.remarks, record.name, record.fingerprint):
+        assert line in text
+    overall = record.evaluation.overall
+    assert f"{overall.auc:.3f} [{overall.auc_interval.lower:.3f}, {overall.auc_interval.upper:.3f}]" in text
+    assert "1.000 (delta 1e-05)" in text
+    for heading in ("Lenders", "References", "All held-out loans", "Contracts and noise", "How to reproduce"):
+        assert heading in text
+    for word in ("target_epsilon: 1.0", "numpy: 2.4.6", "train: 12.25", "9.4810"):
+        assert word in text
+
+
+def test_without_privacy_the_page_says_so(made_up: MakeRecord) -> None:
+    text = _Page(run_report(made_up(epsilon=None))).text
+    assert "promises no privacy" in text
+    assert "none: no privacy" in text
+    assert "target_epsilon: .inf" in text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lenders": ("only one",)},
+        {"references": ()},
+        {"own_intercept": False},
+        {"without_defaults": ("Harbour Bank", "Lotus Pay", "Northern Credit")},
+        {"lenders": ("x" * 400, "\u5fae\u4f17\u94f6\u884c"), "num_rounds": 1},
+    ],
+)
+def test_odd_runs_have_a_page_too(made_up: MakeRecord, options: Mapping[str, object]) -> None:
+    record = made_up(**options)
+    text = _Page(run_report(record)).text
+    for contract in record.contracts:
+        assert contract.institution in text
+
+
+def test_a_page_is_written_whole_over_the_old_one(made_up: MakeRecord, tmp_path: Path) -> None:
+    record = made_up(num_rounds=2)
+    (tmp_path / "report.html").write_text("old")
+    path = write_report(record, tmp_path)
+    assert path == tmp_path / "report.html"
+    assert path.read_text(encoding="utf-8") == run_report(record)
+    assert [item.name for item in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_study_compares_its_arms(made_up: MakeRecord, tmp_path: Path) -> None:
+    records = [made_up(name=f"budgets/epsilon_{epsilon:g}", epsilon=epsilon) for epsilon in (1.0, 8.0)]
+    records.append(made_up(name="budgets/<b>open</b>", epsilon=None))
+    path = write_study_report(records, tmp_path / "budgets" / "report.html")
+    page = path.read_text(encoding="utf-8")
+    text = _Page(page).text
+    assert page == study_report(list(reversed(records)))
+    assert "b" not in _Page(page).tags
+    for record in records:
+        assert record.name.partition("/")[2] in text
+        assert record.fingerprint in text
+    assert text.index("<b>open</b>") < text.index("epsilon_8") < text.index("epsilon_1")
+    assert text.count(records[0].remarks[0]) == 1
+
+
+def test_a_study_without_runs_is_refused() -> None:
+    with pytest.raises(InputError, match="holds no run"):
+        study_report([])
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "text"),
+    [
+        (1.0, "1.000"),
+        (0.99951, "1.000"),
+        (0.9991, "1.000"),
+        (0.999, "0.999"),
+        (7.98701, "7.988"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_an_epsilon_is_an_upper_bound_and_rounded_up(epsilon: float, text: str) -> None:
+    assert epsilon_text(epsilon) == text
