@@ -109,7 +109,5 @@ class IgnoredColumn:
     reason: str | None = None
 
 
-Column = Annotated[
-    NumberColumn | FlagColumn | CategoryColumn | KeyColumn | IgnoredColumn, Field(discriminator="kind")
-]
+Column = Annotated[NumberColumn | FlagColumn | CategoryColumn | KeyColumn | IgnoredColumn, Field(discriminator="kind")]
 NumericColumn = NumberColumn | FlagColumn

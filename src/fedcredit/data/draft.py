@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def draft_schema(path: Path | str) -> str:
 def _default_lines(label: str | None, table: pa.Table) -> list[str]:
     values: list[str] = []
     if label is not None:
-        values = sorted(set(label_cells(table.column(label)).tolist()) - {""})
+        with suppress(CellError):  # a label that is no text leaves its values to be decided
+            values = sorted(set(label_cells(table.column(label)).tolist()) - {""})
     positive = [value for value in values if value.lower() in ("1", "true", "yes", "bad", "default")][:1] or [DECIDE]
     negative = [value for value in values if value not in positive][:_MAX_CATEGORIES] or [f"not {DECIDE}"]
     return [

@@ -127,7 +127,8 @@ def _derive(item: Derived, numbers: Mapping[str, _Vector]) -> _Vector:
     match item:
         case Ratio():
             above = parts[1] > 0
-            return np.where(above, parts[0] / np.where(above, parts[1], 1.0), item.otherwise)
+            with np.errstate(over="ignore"):  # a quotient beyond float64 is clipped to the range like any other
+                return np.where(above, parts[0] / np.where(above, parts[1], 1.0), item.otherwise)
         case Summary(kind="max"):
             largest: _Vector = np.maximum.reduce(parts)
             return largest

@@ -138,6 +138,4 @@ class IsMissing:
     scale: Scale = 1.0
 
 
-Feature = Annotated[
-    ScaledNumber | Thermometer | OneHot | Equals | AtLeast | IsMissing, Field(discriminator="kind")
-]
+Feature = Annotated[ScaledNumber | Thermometer | OneHot | Equals | AtLeast | IsMissing, Field(discriminator="kind")]

@@ -38,14 +38,14 @@ def reference_mistakes(parts: Parts) -> list[str]:
     for item in parts.derived:
         if item.name in columns:
             mistakes.append(f"derived.{item.name}: a column has this name already")
-        mistakes += _derived_mistakes(item, sources, parts.declared)
+        mistakes += _derived_mistakes(item, sources, parts)
         sources[item.name] = item
     names: Counter[str] = Counter()
     for index, feature in parts.features:
         where = f"features[{index}]"
         source = sources.get(feature.of)
         if source is None:
-            mistakes += _unknown(f"{where}.of", feature.of, sources, parts.declared)
+            mistakes += _unknown(f"{where}.of", feature.of, parts.declared)
             continue
         mistakes += [f"{where}: {text}" for text in _feature_mistakes(feature, source)]
         names.update(encoded_names(feature, source))
@@ -145,14 +145,14 @@ def _key_mistakes(parts: Parts, columns: Mapping[str, Column]) -> Iterator[str]:
         "time": (KeyColumn, NumberColumn),
         "exposure_amount": (NumberColumn,),
     }
-    for key, kinds in allowed.items():
-        name = None if parts.header is None else getattr(parts.header, key)
-        if name is not None and name not in columns:
-            yield from _unknown(key, name, columns, parts.declared)
-        elif name is not None and not isinstance(columns[name], kinds):
+    for key, name in parts.keys.items():
+        kinds = allowed[key]
+        if name not in columns:
+            yield from _unknown(key, name, parts.declared)
+        elif not isinstance(columns[name], kinds):
             words = " or ".join(str(kind.__pydantic_fields__["kind"].default) for kind in kinds)  # type: ignore[attr-defined]
             yield f"{key}: column {name} is of kind {columns[name].kind}; it must be {words}"
-        elif key == "borrower" and name is not None and getattr(columns[name], "missing", "error") == "allowed":
+        elif key == "borrower" and getattr(columns[name], "missing", "error") == "allowed":
             yield f"columns.{name}: a borrower key cannot be missing"
     if parts.default is not None:
         if parts.default.column in parts.declared:
@@ -162,11 +162,13 @@ def _key_mistakes(parts: Parts, columns: Mapping[str, Column]) -> Iterator[str]:
             yield f"default: {', '.join(sorted(both))} is both a positive and a negative value"
 
 
-def _derived_mistakes(item: Derived, sources: Mapping[str, Source], declared: frozenset[str]) -> Iterator[str]:
+def _derived_mistakes(item: Derived, sources: Mapping[str, Source], parts: Parts) -> Iterator[str]:
     where = f"derived.{item.name}"
     for name in item.of:
-        if name not in sources:
-            yield from _unknown(f"{where}.of", name, sources, declared)
+        if name not in sources and any(name == other.name for other in parts.derived):
+            yield f"{where}.of: {name} is derived later; put it before {item.name}"
+        elif name not in sources:
+            yield from _unknown(f"{where}.of", name, parts.declared)
         elif range_of(sources[name]) is None:
             yield f"{where}.of: {name} is of kind {sources[name].kind}; only numbers and flags can be combined"
 
@@ -216,11 +218,10 @@ def _number_mistakes(feature: Feature, source: Source) -> Iterator[str]:
                     yield f"value {value} is not a number in the range {_pair(limits)} of {source.name}"
 
 
-def _unknown(where: str, name: str, sources: Mapping[str, object], declared: frozenset[str]) -> Iterator[str]:
+def _unknown(where: str, name: str, declared: frozenset[str]) -> Iterator[str]:
+    """Complain about an undeclared name; a declared one that has a mistake of its own is told there."""
     if name not in declared:
         yield f"{where}: there is no column {name!r}{nearest(name, sorted(declared))}"
-    elif name not in sources and where.startswith("derived"):
-        yield f"{where}: {name} must be declared, without a mistake, before it is used"
 
 
 def _inside(value: float, limits: tuple[float, float]) -> bool:
@@ -229,4 +230,3 @@ def _inside(value: float, limits: tuple[float, float]) -> bool:
 
 def _pair(limits: tuple[float, float]) -> str:
     return f"[{limits[0]:g}, {limits[1]:g}]"
-

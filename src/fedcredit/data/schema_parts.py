@@ -51,9 +51,10 @@ class Header:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The parts that passed their own checks; ``declared`` also names those that did not."""
+    """The parts that passed their own checks; ``declared`` and ``keys`` also name what did not."""
 
     header: Header | None
+    keys: Mapping[str, str]
     default: DefaultDefinition | None
     columns: tuple[Column, ...]
     derived: tuple[Derived, ...]
@@ -61,7 +62,11 @@ class Parts:
     declared: frozenset[str]
 
 
-_SECTIONS = ("default", "columns", "derived", "features")
+_PARTS: Mapping[str, Any] = {
+    "header": Header, "default": DefaultDefinition, "columns": Column, "derived": Derived, "features": Feature
+}  # fmt: skip
+_ADAPTERS: Mapping[str, TypeAdapter[Any]] = {section: TypeAdapter(part) for section, part in _PARTS.items()}
+_KEYS = ("borrower", "institution", "time", "exposure_amount")
 _BRANCHES = {"bool", "int", "str", "float"}
 
 
@@ -75,7 +80,7 @@ def read_parts(raw: Mapping[str, Any], mistakes: list[str]) -> Parts:
     Returns:
         The parts; where there is a mistake, without the part it is in.
     """
-    single = {key: value for key, value in raw.items() if key not in _SECTIONS}
+    single = {key: value for key, value in raw.items() if key not in _PARTS}
     columns = _named(raw, "columns", mistakes)
     derived = _named(raw, "derived", mistakes)
     features = raw.get("features")
@@ -84,12 +89,13 @@ def read_parts(raw: Mapping[str, Any], mistakes: list[str]) -> Parts:
         features = []
     if not columns:
         mistakes.append("columns: must be a mapping with at least one column")
-    checked_features = [_checked(Feature, entry, f"features[{i}]", mistakes) for i, entry in enumerate(features, 1)]
+    checked_features = [_checked("features", entry, f"features[{i}]", mistakes) for i, entry in enumerate(features, 1)]
     return Parts(
-        header=_checked(Header, single, "", mistakes),
-        default=_checked(DefaultDefinition, raw.get("default"), "default", mistakes),
-        columns=_kept(_checked(Column, entry, f"columns.{name}", mistakes) for name, entry in columns.items()),
-        derived=_kept(_checked(Derived, entry, f"derived.{name}", mistakes) for name, entry in derived.items()),
+        header=_checked("header", single, "", mistakes),
+        keys={key: single[key] for key in _KEYS if isinstance(single.get(key), str)},
+        default=_checked("default", raw.get("default"), "default", mistakes),
+        columns=_kept(_checked("columns", entry, f"columns.{name}", mistakes) for name, entry in columns.items()),
+        derived=_kept(_checked("derived", entry, f"derived.{name}", mistakes) for name, entry in derived.items()),
         features=tuple((i, item) for i, item in enumerate(checked_features, 1) if item is not None),
         declared=frozenset(columns) | frozenset(derived),
     )
@@ -110,12 +116,12 @@ def _named(raw: Mapping[str, Any], section: str, mistakes: list[str]) -> dict[st
     return {name: entry | {"name": name} if isinstance(entry, dict) else entry for name, entry in entries.items()}
 
 
-def _checked(part: Any, raw: object, where: str, mistakes: list[str]) -> Any:  # noqa: ANN401
+def _checked(section: str, raw: object, where: str, mistakes: list[str]) -> Any:  # noqa: ANN401
     """Check one part. Json is pydantic's strict mode in which a list is a tuple."""
     try:
-        return TypeAdapter(part).validate_json(json.dumps(raw, default=str))
+        return _ADAPTERS[section].validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
-        lines = [_line(part, dict(item), where) for item in error.errors(include_url=False)]
+        lines = [_line(_PARTS[section], dict(item), where) for item in error.errors(include_url=False)]
         mistakes.extend(dict.fromkeys(lines))
     return None
 
