@@ -97,19 +97,25 @@ def run_steps(
             pos_weight=settings.pos_weight,
         )
         if settings.noise_multiplier > 0.0:
-            total = total + noise(
-                streams.noise,
-                num_parameters=network.num_parameters,
-                noise_multiplier=settings.noise_multiplier,
-                clipping_norm=settings.clipping_norm,
-                server_round=streams.server_round,
-                step=step,
-            )
+            total = total + _noise_of_step(network, settings, streams, step)
             num_noise_draws += 1
         gradient = total / settings.divisor + settings.proximal_weight * (current - incoming)
         change, state = optimiser.advance(settings.optimiser, state, gradient)
         current = (current + change).astype(np.float32)
     return LocalOutcome(parameters=current, num_noise_draws=num_noise_draws)
+
+
+def _noise_of_step(
+    network: DefaultNetwork, settings: LocalSettings, streams: RoundStreams, step: int
+) -> NDArray[np.float64]:
+    return noise(
+        streams.noise,
+        num_parameters=network.num_parameters,
+        noise_multiplier=settings.noise_multiplier,
+        clipping_norm=settings.clipping_norm,
+        server_round=streams.server_round,
+        step=step,
+    )
 
 
 def _check(
