@@ -88,7 +88,7 @@ def test_the_release_is_on_disk_before_the_first_gradient(
 
     def trainer(*arguments: object, **settings: object) -> LocalOutcome:
         seen.append(len(read_ledger(ledger_file).entries))
-        return spy(*arguments, **settings)  # type: ignore[arg-type]
+        return spy(*arguments, **settings)
 
     reply = ask(replace(lender, trainer=trainer), TRAIN, request(lender))
     assert seen == [1]
@@ -181,7 +181,13 @@ class QuotingError(Exception):
 
 @pytest.mark.parametrize(
     "failure",
-    [ValueError(synthetic.SECRET), KeyError(synthetic.SECRET), MemoryError(synthetic.SECRET), QuotingError(), OSError(5, synthetic.SECRET)],
+    [
+        ValueError(synthetic.SECRET),
+        KeyError(synthetic.SECRET),
+        MemoryError(synthetic.SECRET),
+        QuotingError(),
+        OSError(5, synthetic.SECRET),
+    ],
 )
 def test_an_exception_leaves_as_a_code_and_a_log_entry(lender: Lender, tmp_path: Path, failure: Exception) -> None:
     reply = ask(replace(lender, trainer=Spy(failure=failure)), TRAIN, request(lender))

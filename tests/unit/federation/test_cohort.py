@@ -45,7 +45,15 @@ def test_every_lender_is_asked_equally_often() -> None:
 
 @pytest.mark.parametrize(
     ("fraction", "cohort_size", "lenders", "needed"),
-    [(0.6, 10, 10, 6), (0.6, 4, 10, 3), (0.1, 10, 10, 3), (0.6, 2, 2, 2), (0.1, 1, 1, 1), (1.0, 7, 7, 7), (0.61, 10, 10, 7)],
+    [
+        (0.6, 10, 10, 6),
+        (0.6, 4, 10, 3),
+        (0.1, 10, 10, 3),
+        (0.6, 2, 2, 2),
+        (0.1, 1, 1, 1),
+        (1.0, 7, 7, 7),
+        (0.61, 10, 10, 7),
+    ],
 )
 def test_a_quorum_is_a_fraction_and_at_least_three_or_all(
     fraction: float, cohort_size: int, lenders: int, needed: int

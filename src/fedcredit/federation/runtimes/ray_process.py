@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -37,20 +38,26 @@ def main() -> int:
         _say(lines, error={"kind": "input", "text": str(error)})
         return 2
     except Exception as error:
+        traceback.print_exc()
         _say(lines, error={"kind": "runtime", "text": f"{type(error).__name__}: {error}"})
-        raise
+        return 1
     return 0
 
 
 def _federate(task: dict[str, Any], lines: TextIO) -> None:
     import importlib
 
+    from fedcredit.experiment.spec import Experiment
+
+    source: Any = importlib.import_module(task["source"])
+    text = json.dumps(task["experiment"])
+    prepared = source.prepare(Experiment.model_validate_json(text))
+
     import numpy as np
     from flwr.app import Context
     from flwr.serverapp import Grid, ServerApp
     from pydantic import TypeAdapter
 
-    from fedcredit.experiment.spec import Experiment
     from fedcredit.federation.client import make_client_app
     from fedcredit.federation.flower_private import quieten_flower, simulate
     from fedcredit.federation.rounds import RoundRecord
@@ -58,9 +65,6 @@ def _federate(task: dict[str, Any], lines: TextIO) -> None:
     from fedcredit.federation.server import FederationResult, federate
 
     quieten_flower()
-    source: Any = importlib.import_module(task["source"])
-    text = json.dumps(task["experiment"])
-    prepared = source.prepare(Experiment.model_validate_json(text))
     adapter: TypeAdapter[RoundRecord] = TypeAdapter(RoundRecord)
     results: list[FederationResult] = []
     begun: list[float] = []
@@ -113,12 +117,6 @@ def _say(lines: TextIO, **line: object) -> None:
 
 
 if __name__ == "__main__":
-    code = 1
-    try:
-        code = main()
-    except Exception:
-        import traceback
-
-        traceback.print_exc()
+    code = main()
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(code)  # a thread of a failed runtime may still wait; the parent has been told all
