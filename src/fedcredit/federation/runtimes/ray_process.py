@@ -13,10 +13,13 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from fedcredit.errors import InputError
 from fedcredit.federation.runtimes.isolation import enter_loopback_namespace
+
+if TYPE_CHECKING:
+    from fedcredit.federation.server import FederationResult
 
 _STARTED = time.monotonic()
 
@@ -45,15 +48,23 @@ def main() -> int:
 
 
 def _federate(task: dict[str, Any], lines: TextIO) -> None:
+    """Prepare before the heavy imports, so that a mistake is told at once."""
     import importlib
 
     from fedcredit.experiment.spec import Experiment
 
     source: Any = importlib.import_module(task["source"])
-    text = json.dumps(task["experiment"])
-    prepared = source.prepare(Experiment.model_validate_json(text))
+    prepared = source.prepare(Experiment.model_validate_json(json.dumps(task["experiment"])))
+    result, startup_seconds = _simulate(task, prepared, lines)
 
     import numpy as np
+
+    for name in ("parameters", "last_iterate"):
+        np.save(Path(task["scratch"]) / f"{name}.npy", getattr(result, name), allow_pickle=False)
+    _say(lines, done={"startup_seconds": startup_seconds})
+
+
+def _simulate(task: dict[str, Any], prepared: Any, lines: TextIO) -> tuple[FederationResult, float]:  # noqa: ANN401
     from flwr.app import Context
     from flwr.serverapp import Grid, ServerApp
     from pydantic import TypeAdapter
@@ -62,41 +73,37 @@ def _federate(task: dict[str, Any], lines: TextIO) -> None:
     from fedcredit.federation.flower_private import quieten_flower, simulate
     from fedcredit.federation.rounds import RoundRecord
     from fedcredit.federation.runtimes.ray_lenders import FindLender
-    from fedcredit.federation.server import FederationResult, federate
+    from fedcredit.federation.server import federate
 
     quieten_flower()
     adapter: TypeAdapter[RoundRecord] = TypeAdapter(RoundRecord)
-    results: list[FederationResult] = []
-    begun: list[float] = []
+    served: list[tuple[FederationResult, float]] = []
     server_app = ServerApp()
 
     @server_app.main()
     def serve(grid: Grid, context: Context) -> None:
-        begun.append(time.monotonic())
-        results.append(
-            federate(
-                grid,
-                experiment=prepared.experiment,
-                fingerprint=prepared.fingerprint,
-                contracts=prepared.contracts,
-                network=prepared.network,
-                initial=prepared.initial,
-                noise_multiplier=prepared.plan.noise_multiplier,
-                on_round=lambda record: _say(lines, round=adapter.dump_python(record, mode="json")),
-            )
+        waited = time.monotonic() - _STARTED
+        result = federate(
+            grid,
+            experiment=prepared.experiment,
+            fingerprint=prepared.fingerprint,
+            contracts=prepared.contracts,
+            network=prepared.network,
+            initial=prepared.initial,
+            noise_multiplier=prepared.plan.noise_multiplier,
+            on_round=lambda record: _say(lines, round=adapter.dump_python(record, mode="json")),
         )
+        served.append((result, waited + result.startup_seconds))
 
+    find = FindLender(experiment=json.dumps(task["experiment"]), folder=task["folder"], source=task["source"])
     simulate(
         server_app,
-        make_client_app(FindLender(experiment=text, folder=task["folder"], source=task["source"])),
+        make_client_app(find),
         num_nodes=len(prepared.contracts.institutions),
         num_workers=task["num_workers"],
         init=_ray_settings(task["scratch"]),
     )
-    result = results[0]
-    for name in ("parameters", "last_iterate"):
-        np.save(Path(task["scratch"]) / f"{name}.npy", getattr(result, name), allow_pickle=False)
-    _say(lines, done={"startup_seconds": begun[0] - _STARTED + result.startup_seconds})
+    return served[0]
 
 
 def _ray_settings(scratch: str) -> dict[str, Any]:
