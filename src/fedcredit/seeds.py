@@ -9,7 +9,8 @@ Generator: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1,
 Layout (version 1; a change of it is a change of every experiment, so it gets a new version):
 
 * key words ``k0, k1`` and counter word ``c3`` are the first 96 bits (little endian) of
-  SHA-256 over ``"fedcredit/stream/1"`` and the scope, joined by NUL bytes;
+  SHA-256 over the compact ASCII JSON list of ``"fedcredit/stream/1"`` and the scope's texts, so that no
+  two scopes are written alike, whatever characters a name holds;
 * counter word ``c0`` is the block (four output words each), ``c1`` the local step,
   ``c2`` the server round (0 where there is none).
 
@@ -23,6 +24,7 @@ The generator is not cryptographic: a seeded epsilon holds against an adversary 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,7 +175,7 @@ def permutation(stream: Stream, *, count: int, step: int = 0) -> NDArray[np.int6
 
 
 def _named(*scope: str) -> Stream:
-    digest = hashlib.sha256("\0".join((_VERSION, *scope)).encode()).digest()
+    digest = hashlib.sha256(json.dumps((_VERSION, *scope), separators=(",", ":")).encode()).digest()
     first, second, third = (int.from_bytes(digest[i : i + 4], "little") for i in (0, 4, 8))
     return Stream(key0=first, key1=second, tag=third)
 
