@@ -190,10 +190,23 @@ def auc_difference(
         return None
     here, there = _placements(first), _placements(second)
     gap = _Placements(of_bads=here.of_bads - there.of_bads, of_goods=here.of_goods - there.of_goods)
-    value, error = float(gap.of_bads.mean()), _standard_error(gap)
-    half = _quantile(level) * error
-    interval = Interval(lower=value - half, upper=value + half, confidence=level)
-    return AucDifference(value=value, standard_error=error, interval=interval)
+    return normal_difference(float(gap.of_bads.mean()), _standard_error(gap), confidence=level)
+
+
+def normal_difference(value: float, standard_error: float, *, confidence: float) -> AucDifference:
+    """Give a difference of AUCs its normal interval.
+
+    Args:
+        value: the difference.
+        standard_error: its standard error.
+        confidence: level of the interval, in (0, 1).
+
+    Returns:
+        The difference with its interval.
+    """
+    half = _quantile(confidence) * standard_error
+    interval = Interval(lower=value - half, upper=value + half, confidence=confidence)
+    return AucDifference(value=value, standard_error=standard_error, interval=interval)
 
 
 def _has_variance(scored: Scored) -> bool:

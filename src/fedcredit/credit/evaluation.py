@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike
 from fedcredit.credit import calibration, discrimination
 from fedcredit.credit.calibration import CurveBin
 from fedcredit.credit.discrimination import AucDifference, Interval
-from fedcredit.credit.scored import Scored
+from fedcredit.credit.scored import Scored, checked_confidence
 from fedcredit.errors import InputError
 
 
@@ -140,12 +141,45 @@ def federation_auc_gap(
     Raises:
         InputError: if the lenders or their outcomes differ.
     """
-    if set(loans) != set(other):
-        raise InputError(f"other has {len(other)} lenders and loans has {len(loans)}; give the same lenders in both")
+    _check_same_loans(loans, other)
     first, second = _all_loans(loans), _all_loans(other)
-    if not np.array_equal(first.default, second.default):
-        raise InputError("default differs between loans and other; score the same loans in the same order")
     return discrimination.auc_difference(first.pd, second.pd, first.default, confidence=confidence)
+
+
+def federation_within_auc_gap(
+    loans: Mapping[str, Scored], other: Mapping[str, Scored], *, confidence: float = 0.95
+) -> AucDifference | None:
+    """Return the loan-weighted mean of the lenders' own AUCs minus that of another prediction, paired.
+
+    Unlike the gap over all loans it gives no credit for knowing which lender a loan comes from, as
+    models of single lenders do. Lenders are independent strata of DeLong's variance:
+    sum of (n_k / n)^2 var_k, over the lenders with at least two loans of each outcome.
+
+    Args:
+        loans: lender's name -> its scored loans.
+        other: the same lenders and loans in the same order, scored by another model.
+        confidence: level of the interval, in (0, 1).
+
+    Returns:
+        The difference with its standard error and interval, or ``None`` if no lender has two loans
+        of each outcome.
+
+    Raises:
+        InputError: if the lenders or their outcomes differ.
+    """
+    _check_same_loans(loans, other)
+    level = checked_confidence(confidence)
+    found = [
+        (gap, scored.num_loans)
+        for name, scored in sorted(loans.items())
+        if (gap := discrimination.auc_difference(scored.pd, other[name].pd, scored.default)) is not None
+    ]
+    if not found:
+        return None
+    total = sum(count for _, count in found)
+    value = sum(gap.value * count for gap, count in found) / total
+    error = math.sqrt(sum((gap.standard_error * count) ** 2 for gap, count in found)) / total
+    return discrimination.normal_difference(value, error, confidence=level)
 
 
 def with_own_intercepts(loans: Mapping[str, Scored], *, fitted_on: Mapping[str, Scored]) -> dict[str, Scored]:
@@ -167,6 +201,13 @@ def with_own_intercepts(loans: Mapping[str, Scored], *, fitted_on: Mapping[str, 
             scored if shift is None else Scored(pd=calibration.shift_logits(scored.pd, shift), default=scored.default)
         )
     return moved
+
+
+def _check_same_loans(loans: Mapping[str, Scored], other: Mapping[str, Scored]) -> None:
+    if set(loans) != set(other):
+        raise InputError(f"other has {len(other)} lenders and loans has {len(loans)}; give the same lenders in both")
+    if any(not np.array_equal(scored.default, other[name].default) for name, scored in loans.items()):
+        raise InputError("default differs between loans and other; score the same loans in the same order")
 
 
 def _all_loans(loans: Mapping[str, Scored]) -> Scored:

@@ -1,4 +1,4 @@
-"""Pictures of runs, as PNG: the rounds, the lenders' AUCs, the calibration, the lenders' levels, a study."""
+"""Pictures of one run, as PNG: the rounds, the lenders' AUCs, the calibration, the lenders' levels."""
 
 from __future__ import annotations
 
@@ -14,22 +14,10 @@ from pydantic import JsonValue
 
 from fedcredit.credit.calibration import CurveBin
 from fedcredit.credit.evaluation import Evaluation, FederationEvaluation
-from fedcredit.experiment.canvas import (
-    MAX_ROWS,
-    Picture,
-    Series,
-    Theme,
-    draw,
-    draw_rows,
-    label_of,
-    legend_below,
-    ratio_axis,
-    rows_height,
-)
+from fedcredit.experiment.canvas import Picture, Theme, draw, label_of, legend_below
 from fedcredit.experiment.record import RunRecord
-from fedcredit.experiment.wording import SHORT_REFERENCE_NAMES, delta_of, epsilon_of, epsilon_text
-
-_POOLED = ("pooled", "pooled_network", "pooled_trees", "pooled_logistic")
+from fedcredit.experiment.rows import MAX_ROWS, Series, ratio_series, row_picture
+from fedcredit.experiment.wording import SHORT_REFERENCE_NAMES, delta_of, nearest_pooled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,38 +40,6 @@ def run_pictures(record: RunRecord, *, dark: bool = False) -> tuple[Picture, ...
         ``levels``.
     """
     drawn = (_rounds(record, dark), _lenders(record, dark), _calibration(record, dark), _levels(record, dark))
-    return tuple(picture for picture in drawn if picture is not None)
-
-
-def study_pictures(records: Sequence[RunRecord], *, dark: bool = False) -> tuple[Picture, ...]:
-    """Draw the arms of a study side by side.
-
-    Args:
-        records: finished runs, in the order of their rows.
-        dark: whether the ground is dark.
-
-    Returns:
-        The pictures ``study_auc`` and ``study_levels``.
-    """
-    labels = [
-        f"{label_of(record.name.rpartition('/')[2], otherwise=f'arm {number}')}\nepsilon {_epsilon(record)}"
-        for number, record in enumerate(records[:MAX_ROWS], start=1)
-    ]
-    shown = records[:MAX_ROWS]
-    aucs = [_auc_series("federated", [record.evaluation.overall for record in shown])]
-    for name in ("alone", _pooled_name(shown), "pooled_trees"):
-        if any(name in record.references for record in shown) and len(aucs) < 4:
-            found = [record.references[name].evaluation.overall if name in record.references else None
-                     for record in shown]  # fmt: skip
-            series = _auc_series(SHORT_REFERENCE_NAMES[name], found)
-            aucs = aucs if series.label in {item.label for item in aucs} else [*aucs, series]
-    levels = [_ratio_series("federated", [record.evaluation.overall for record in shown])]
-    deltas = sorted({delta for delta in map(delta_of, shown) if delta is not None})
-    suffix = f" (epsilon at delta {', '.join(f'{delta:g}' for delta in deltas)})" if deltas else ""
-    drawn = (
-        _row_picture("study_auc", f"AUC by arm{suffix}", "AUC on held-out loans", labels, aucs, dark),
-        _row_picture("study_levels", f"Level by arm{suffix}", "mean PD / bad rate", labels, levels, dark, ratio=True),
-    )
     return tuple(picture for picture in drawn if picture is not None)
 
 
@@ -141,22 +97,37 @@ def _rounds(record: RunRecord, dark: bool) -> Picture | None:
 
 
 def _lenders(record: RunRecord, dark: bool) -> Picture | None:
-    names, labels = _rows_of(record)
-    pooled = _pooled_name([record])
-    series = [_auc_series("federated", _by_name(record.evaluation, names))]
-    for name in ("alone", pooled):
+    names, labels = _rows_of(record, everyone="mean by loans")
+    pooled = nearest_pooled([record])
+    series = [_lender_series("federated", 0, record.evaluation, names)]
+    for place, name in enumerate(("alone", pooled), start=1):
         if name in record.references:
-            found = _by_name(record.references[name].evaluation, names)
-            series.append(_auc_series(SHORT_REFERENCE_NAMES[name], found))
-    return _row_picture("lenders", "AUC by lender", "AUC on held-out loans", labels, series, dark)
+            series.append(_lender_series(SHORT_REFERENCE_NAMES[name], place, record.references[name].evaluation, names))
+    return row_picture("lenders", "AUC by lender", "AUC on held-out loans", labels, series, dark)
+
+
+def _lender_series(label: str, place: int, found: FederationEvaluation, names: Sequence[str | None]) -> Series:
+    """Take the mean of the lenders' own AUCs for all of them, so that all rows compare within lenders."""
+    rows = _by_name(found, names)
+    return Series(
+        label=label,
+        place=place,
+        values=[
+            None if item is None else item.within_auc if name is None else item.auc
+            for name, item in zip(names, rows, strict=True)
+        ],
+        intervals=[
+            None if item is None or name is None else item.auc_interval for name, item in zip(names, rows, strict=True)
+        ],
+    )
 
 
 def _levels(record: RunRecord, dark: bool) -> Picture | None:
-    names, labels = _rows_of(record)
-    series = [_ratio_series("shared model", _by_name(record.evaluation, names))]
+    names, labels = _rows_of(record, everyone="all loans")
+    series = [ratio_series("shared model", 0, _by_name(record.evaluation, names))]
     if record.own_intercept is not None:
-        series.append(_ratio_series("own intercept", _by_name(record.own_intercept, names)))
-    return _row_picture(
+        series.append(ratio_series("own intercept", 1, _by_name(record.own_intercept, names)))
+    return row_picture(
         "levels", "Mean PD over bad rate by lender", "mean PD / bad rate", labels, series, dark, ratio=True
     )
 
@@ -194,63 +165,7 @@ def _draw_curve(axes: Axes, curve: Sequence[CurveBin], *, label: str, colour: st
     axes.plot([item.mean_pd for item in curve], rates, marker, color=colour, markersize=4.5, label=label)
 
 
-def _row_picture(
-    name: str,
-    title: str,
-    axis: str,
-    labels: Sequence[str],
-    series: Sequence[Series],
-    dark: bool,
-    *,
-    ratio: bool = False,
-) -> Picture | None:
-    ends = [end for item in series for end in _ends(item)]
-    if not ends:
-        return None
-    level = next((interval for item in series for interval in item.intervals if interval is not None), None)
-    brackets = "" if level is None else f", {100 * level.confidence:g} % intervals"
-    description = f"{axis}, one row each: {', '.join(item.label for item in series)}. Lines are intervals."
-    absent = "no default in held-out loans" if ratio else "no AUC: one outcome only"
-
-    def paint(figure: Figure, colours: Theme) -> None:
-        axes = figure.subplots()
-        draw_rows(axes, labels, series, colours, absent=absent)
-        if ratio:
-            ratio_axis(axes, ends)
-        figure.suptitle(title, x=0.01, horizontalalignment="left")
-        axes.set_xlabel(f"{axis}{brackets}")
-        if len(series) > 1:
-            legend_below(figure, axes)
-
-    height = rows_height(len(labels), len(series))
-    return Picture(name=name, title=title, description=description, png=draw(paint, height=height, dark=dark))
-
-
-def _ends(series: Series) -> list[float]:
-    intervals = [interval for interval in series.intervals if interval is not None]
-    ends = [value for value in series.values if value is not None]
-    return ends + [interval.lower for interval in intervals] + [interval.upper for interval in intervals]
-
-
-def _auc_series(label: str, found: Sequence[Evaluation | None]) -> Series:
-    return Series(
-        label=label,
-        values=[None if item is None else item.auc for item in found],
-        intervals=[None if item is None else item.auc_interval for item in found],
-    )
-
-
-def _ratio_series(label: str, found: Sequence[Evaluation | None]) -> Series:
-    """Leave out ratios of zero, which have no place on a logarithmic axis."""
-    drawn = [item if item is not None and item.mean_pd_over_bad_rate else None for item in found]
-    return Series(
-        label=label,
-        values=[None if item is None else item.mean_pd_over_bad_rate for item in drawn],
-        intervals=[None if item is None else item.mean_pd_over_bad_rate_interval for item in drawn],
-    )
-
-
-def _rows_of(record: RunRecord) -> tuple[list[str | None], list[str]]:
+def _rows_of(record: RunRecord, *, everyone: str) -> tuple[list[str | None], list[str]]:
     """Choose the rows of a picture: all lenders (``None``), then the largest lenders, largest first."""
     numbered = list(enumerate(record.contracts, start=1))
     largest = sorted(numbered, key=lambda item: -item[1].num_loans)[: MAX_ROWS - 1]
@@ -261,22 +176,14 @@ def _rows_of(record: RunRecord) -> tuple[list[str | None], list[str]]:
     ]
     if len(numbered) == 1:
         return names, labels
-    everyone = f"all {len(numbered)} lenders"
-    shown = everyone if len(largest) == len(numbered) else f"{everyone}\n(largest {len(largest)} below)"
+    count = f"{len(numbered)} lenders"
+    scope = count if len(largest) == len(numbered) else f"{count}, largest {len(largest)} below"
+    shown = f"{everyone}\n{scope}"
     return [None, *names], [shown, *labels]
 
 
 def _by_name(found: FederationEvaluation, names: Sequence[str | None]) -> list[Evaluation | None]:
     return [found.overall if name is None else found.institutions.get(name) for name in names]
-
-
-def _pooled_name(records: Sequence[RunRecord]) -> str:
-    """Name the pooled reference that is nearest to the runs: same privacy if they have it."""
-    return next((name for name in _POOLED if any(name in record.references for record in records)), _POOLED[0])
-
-
-def _epsilon(record: RunRecord) -> str:
-    return epsilon_text(epsilon_of(record))
 
 
 def _history(record: RunRecord) -> _History:

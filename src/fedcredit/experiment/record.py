@@ -36,12 +36,15 @@ class ReferenceRecord:
     """What a reference of the run reached on the same held-out loans.
 
     ``epsilon`` is that of its worst-off lender, infinite without privacy. ``auc_gap`` is the run's
-    AUC minus the reference's, over all held-out loans.
+    AUC minus the reference's, over all held-out loans; ``within_auc_gap`` the same for the
+    loan-weighted mean of the lenders' own AUCs, the fair figure where a reference has one model a
+    lender.
     """
 
     evaluation: FederationEvaluation
     epsilon: float
     auc_gap: AucDifference | None
+    within_auc_gap: AucDifference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,10 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fedcredit.experiment.canvas import Picture
-from fedcredit.experiment.plots import run_pictures, study_pictures
+from fedcredit.experiment.plots import run_pictures
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.study import in_order, study_table
+from fedcredit.experiment.study_plots import study_pictures
 from fedcredit.experiment.summary import headline, lender_table, metric_table, noise_table, reference_table
 
 REPORT_FILE = "report.html"
@@ -98,7 +99,10 @@ def study_report(records: Sequence[RunRecord]) -> str:
 
 def _page(template: str, **content: object) -> str:
     environment = Environment(
-        loader=PackageLoader("fedcredit.experiment", "templates"), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("fedcredit.experiment", "templates"),
+        autoescape=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
     )
     environment.filters["data_uri"] = _data_uri
     return environment.get_template(template).render(**content)

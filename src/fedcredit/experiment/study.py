@@ -9,6 +9,7 @@ from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.summary import auc_texts, interval_note, ratio_texts
 from fedcredit.experiment.wording import (
     ABSENT,
+    ONE_MODEL_A_LENDER,
     REFERENCE_NAMES,
     SHORT_REFERENCE_NAMES,
     Table,
@@ -58,12 +59,12 @@ def study_table(records: Sequence[RunRecord]) -> Table:
         headings=(
             "arm", *(("split / seed",) if varies else ()), _epsilon_heading(ordered), "AUC", "AUC interval",
             "AUC within lenders", "mean PD / bad rate", "ratio interval",
-            *(f"AUC {SHORT_REFERENCE_NAMES.get(name, name)}" for name in private),
+            *(_reference_heading(name) for name in private),
         ),
         num_labels=2 if varies else 1,
         rows=tuple(rows),
         notes=(interval_note(ordered[0]), *_reference_notes(private, constant)),
-        droppable=("ratio interval", "AUC within lenders", "AUC one-shot", "AUC logistic"),
+        droppable=("ratio interval", "AUC one-shot", "AUC logistic", "AUC interval"),
     )  # fmt: skip
 
 
@@ -107,4 +108,12 @@ def _references_of(records: Sequence[RunRecord]) -> tuple[list[str], dict[str, s
 
 def _reference_auc(record: RunRecord, name: str) -> str:
     reference = record.references.get(name)
-    return ABSENT if reference is None else figure_text(reference.evaluation.overall.auc, digits=3)
+    if reference is None:
+        return ABSENT
+    overall = reference.evaluation.overall
+    return figure_text(overall.within_auc if name in ONE_MODEL_A_LENDER else overall.auc, digits=3)
+
+
+def _reference_heading(name: str) -> str:
+    short = SHORT_REFERENCE_NAMES.get(name, name)
+    return f"within lenders, {short}" if name in ONE_MODEL_A_LENDER else f"AUC {short}"

@@ -7,6 +7,7 @@ from fedcredit.credit.evaluation import Evaluation
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.wording import (
     ABSENT,
+    ONE_MODEL_A_LENDER,
     REFERENCE_NAMES,
     SHORT_REFERENCE_NAMES,
     Table,
@@ -20,6 +21,11 @@ from fedcredit.experiment.wording import (
     level_text,
     readable,
     with_interval,
+)
+
+_WHY_WITHIN = (
+    "Lenders alone each have a level of their own, which lifts their AUC over all loans without any skill within a "
+    "lender: compare them by AUC within lenders, the loan-weighted mean of the lenders' own."
 )
 
 
@@ -166,13 +172,14 @@ def reference_table(record: RunRecord) -> Table:
     Returns:
         The run's row first.
     """
-    own = ("this run", epsilon_text(epsilon_of(record)), *_model_texts(record.evaluation.overall), ABSENT, ABSENT)
+    own = ("this run", epsilon_text(epsilon_of(record)), *_model_texts(record.evaluation.overall), *[ABSENT] * 4)
     rows = [
         (
             REFERENCE_NAMES.get(name, readable(name)),
             epsilon_text(reference.epsilon),
             *_model_texts(reference.evaluation.overall),
-            *_gap_texts(reference.auc_gap),
+            *(_gap_texts(reference.auc_gap) if name not in ONE_MODEL_A_LENDER else (ABSENT, ABSENT)),
+            *_gap_texts(reference.within_auc_gap),
         )
         for name, reference in record.references.items()
     ]
@@ -181,15 +188,18 @@ def reference_table(record: RunRecord) -> Table:
         title="References",
         headings=(
             "model", "epsilon" if delta is None else f"epsilon (delta {delta:g})", "AUC", "AUC interval",
-            "mean PD / bad rate", "ratio interval", "log loss", "AUC, this run minus it", "interval of that",
+            "AUC within lenders", "mean PD / bad rate", "ratio interval", "log loss",
+            "AUC, this run minus it", "interval of that", "within, this run minus it", "interval of this",
         ),
         num_labels=1,
         rows=(own, *rows),
         notes=(
-            "AUC, this run minus it: paired over the same held-out loans, with DeLong's covariance.",
+            "This run minus it: paired over the same held-out loans, with DeLong's covariance.",
+            *((_WHY_WITHIN,) if any(name in ONE_MODEL_A_LENDER for name in record.references) else ()),
             interval_note(record),
         ),
-        droppable=("ratio interval", "log loss", "AUC interval", "mean PD / bad rate"),
+        droppable=("ratio interval", "log loss", "AUC interval", "interval of that", "mean PD / bad rate",
+                   "interval of this"),
     )  # fmt: skip
 
 
@@ -243,7 +253,8 @@ def _size_texts(found: Evaluation | None) -> tuple[str, str, str]:
 
 
 def _model_texts(found: Evaluation) -> tuple[str, ...]:
-    return *auc_texts(found), *ratio_texts(found), figure_text(found.log_loss)
+    within = figure_text(found.within_auc, digits=3)
+    return *auc_texts(found), within, *ratio_texts(found), figure_text(found.log_loss)
 
 
 def _gap_texts(gap: AucDifference | None) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -22,6 +22,7 @@ REFERENCE_NAMES = {
     "pooled_logistic": "all loans pooled, logistic regression, no privacy",
     "pooled_trees": "all loans pooled, boosted trees, no privacy",
 }
+ONE_MODEL_A_LENDER = ("alone",)
 SHORT_REFERENCE_NAMES = {
     "alone": "alone",
     "pooled": "pooled",
@@ -142,6 +143,19 @@ def readable(name: str) -> str:
         Printable text.
     """
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
+
+
+def nearest_pooled(records: Sequence[RunRecord]) -> str:
+    """Name the pooled reference that is nearest to runs: the one of the same privacy if they have it.
+
+    Args:
+        records: runs.
+
+    Returns:
+        The name of a reference; ``"pooled"`` if there is none.
+    """
+    names = ("pooled", "pooled_network", "pooled_trees", "pooled_logistic")
+    return next((name for name in names if any(name in record.references for record in records)), names[0])
 
 
 def level_text(interval: Interval | None) -> str:

@@ -9,6 +9,7 @@ from fedcredit.credit.evaluation import (
     evaluate,
     evaluate_federation,
     federation_auc_gap,
+    federation_within_auc_gap,
     with_own_intercepts,
 )
 from fedcredit.credit.scored import Scored
@@ -135,3 +136,40 @@ def test_a_lender_whose_own_loans_cannot_fix_a_level_keeps_the_shared_one() -> N
 def test_a_federation_without_lenders_is_refused() -> None:
     with pytest.raises(InputError, match="holds no lender"):
         evaluate_federation({})
+
+
+def test_gap_within_lenders_is_the_loan_weighted_mean_of_independent_paired_gaps() -> None:
+    loans = {"a": _lender(6, 1500), "b": _lender(7, 500), "no bad": Scored(pd=[0.2, 0.3], default=[0, 0])}
+    rng = np.random.default_rng(8)
+    other = {name: Scored(pd=rng.random(item.num_loans), default=item.default) for name, item in loans.items()}
+    gap = federation_within_auc_gap(loans, other, confidence=0.9)
+    parts = [federation_auc_gap({name: loans[name]}, {name: other[name]}) for name in ("a", "b")]
+    assert gap is not None
+    assert gap.value == pytest.approx((1500 * parts[0].value + 500 * parts[1].value) / 2000)  # type: ignore[union-attr]
+    variance = (0.75 * parts[0].standard_error) ** 2 + (0.25 * parts[1].standard_error) ** 2  # type: ignore[union-attr]
+    assert gap.standard_error == pytest.approx(np.sqrt(variance))
+    assert gap.interval.upper - gap.value == pytest.approx(1.6448536 * gap.standard_error)
+
+
+def test_knowing_the_lender_alone_widens_the_gap_over_all_loans_and_not_the_gap_within() -> None:
+    rng = np.random.default_rng(9)
+    signal = {"low": rng.normal(-2.5, 0.5, 3000), "high": rng.normal(0.0, 0.5, 3000)}
+    default = {name: rng.random(3000) < expit(logits) for name, logits in signal.items()}
+    level_blind = {
+        name: Scored(pd=expit(logits - logits.mean()), default=default[name]) for name, logits in signal.items()
+    }
+    level_wise = {name: Scored(pd=expit(logits), default=default[name]) for name, logits in signal.items()}
+    everywhere, within = federation_auc_gap(level_wise, level_blind), federation_within_auc_gap(level_wise, level_blind)
+    assert everywhere is not None
+    assert within is not None
+    assert everywhere.value > 0.05
+    assert within.value == pytest.approx(0, abs=1e-12)
+
+
+def test_gap_within_lenders_does_not_exist_without_both_outcomes_and_refuses_other_loans() -> None:
+    loans = {"a": Scored(pd=[0.2, 0.3], default=[0, 0])}
+    assert federation_within_auc_gap(loans, loans) is None
+    with pytest.raises(InputError, match="the same lenders"):
+        federation_within_auc_gap(loans, {})
+    with pytest.raises(InputError, match="confidence is"):
+        federation_within_auc_gap(loans, loans, confidence=1.0)

@@ -8,7 +8,12 @@ import pytest
 from pydantic import JsonValue
 from scipy.special import expit
 
-from fedcredit.credit.evaluation import FederationEvaluation, evaluate_federation, federation_auc_gap
+from fedcredit.credit.evaluation import (
+    FederationEvaluation,
+    evaluate_federation,
+    federation_auc_gap,
+    federation_within_auc_gap,
+)
 from fedcredit.credit.scored import Scored
 from fedcredit.data.contract import draw_up
 from fedcredit.experiment.record import ReferenceRecord, RunRecord
@@ -57,6 +62,7 @@ def make_record(
             evaluation=evaluate_federation(found),
             epsilon=float("inf") if is_open else epsilon or 0.0,
             auc_gap=federation_auc_gap(scored, found),
+            within_auc_gap=federation_within_auc_gap(scored, found),
         )
     shifted: FederationEvaluation | None = evaluate_federation(
         _loans(lenders, seed=seed, error=0.4, without_defaults=without_defaults)

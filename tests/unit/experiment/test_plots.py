@@ -8,9 +8,11 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-from fedcredit.experiment.canvas import MAX_ROWS, Picture, label_of, theme
-from fedcredit.experiment.plots import run_pictures, study_pictures, write_plots
+from fedcredit.experiment.canvas import Picture, label_of, theme
+from fedcredit.experiment.plots import run_pictures, write_plots
 from fedcredit.experiment.record import RunRecord
+from fedcredit.experiment.rows import MAX_ROWS
+from fedcredit.experiment.study_plots import study_pictures
 
 MakeRecord = Callable[..., RunRecord]
 
@@ -88,7 +90,7 @@ def test_figures_that_do_not_exist_leave_their_picture_out(made_up: MakeRecord) 
 def test_a_study_has_a_row_an_arm(made_up: MakeRecord) -> None:
     few = study_pictures([made_up(), made_up(epsilon=None)])
     many = study_pictures([made_up(references=("alone",), num_rounds=5)] * (MAX_ROWS + 3))
-    assert _names(few) == ["study_auc", "study_levels"]
+    assert _names(few) == ["study_auc", "study_within", "study_levels"]
     assert _size(many[0].png)[1] > _size(few[0].png)[1]
 
 
