@@ -1,6 +1,7 @@
 # Two commands need nothing but Python and this folder: `make experiment` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2
 
 # Real tables: this folder if it is there, else the user's cache, else a download.
 FEDCREDIT_DATA ?= ../shared/data
@@ -22,7 +23,7 @@ experiment: .venv/run.stamp
 	$(BIN)/fedcredit run --multirun 'experiments=privacy_budgets/*'
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .
