@@ -82,7 +82,7 @@ def delta_of_one_step(rate: float, noise: float, value: float) -> mpmath.mpf:
         return max(deltas)
 
 
-@pytest.mark.parametrize(("rate", "noise"), [*itertools.product([0.01, 0.25, 0.7], [0.7, 1.0, 3.0]), (0.999, 2.0)])
+@pytest.mark.parametrize(("rate", "noise"), [*itertools.product([0.01, 0.25, 0.7], [1.0, 3.0]), (0.999, 4.0)])
 def test_one_sampled_step_equals_its_formula_in_fifty_digits(rate: float, noise: float) -> None:
     value = epsilon([steps(rate, noise, 1)], delta=DELTA).value
     exact = float(mpmath.findroot(lambda x: delta_of_one_step(rate, noise, x) / DELTA - 1, value))

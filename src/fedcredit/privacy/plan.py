@@ -7,7 +7,7 @@ do. A training loop never sees a noise multiplier that is not in a plan.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedcredit.data.contract import Contract, ContractTable
@@ -103,14 +103,7 @@ def plan_privacy(
     if privacy.is_private:
         _check_delta(privacy.target_delta, contracts.contracts)
     rates = {c.institution: (c.sampling_probability, c.local_steps * num_rounds) for c in contracts.contracts}
-    distinct = sorted(set(rates.values()))
-    noise: dict[tuple[float, int], float] = {}
-    for done, (rate, steps) in enumerate(distinct):
-        if progress is not None:
-            progress(f"noise for {steps} steps at sampling probability {rate:.4g}", done, len(distinct))
-        noise[rate, steps] = _noise(privacy, rate, steps)
-    if progress is not None:
-        progress("noise for every lender", len(distinct), len(distinct))
+    noise = _noise_by_rate(privacy, sorted(set(rates.values())), progress)
     return PrivacyPlan(
         unit=privacy.privacy_unit,
         relation=privacy.neighboring_relation,
@@ -124,6 +117,19 @@ def plan_privacy(
         },
         num_rounds=num_rounds,
     )
+
+
+def _noise_by_rate(
+    privacy: Privacy, distinct: Sequence[tuple[float, int]], progress: Progress | None
+) -> dict[tuple[float, int], float]:
+    noise = {}
+    for done, (rate, steps) in enumerate(distinct):
+        if progress is not None:
+            progress(f"noise for {steps} steps at sampling probability {rate:.4g}", done, len(distinct))
+        noise[rate, steps] = _noise(privacy, rate, steps)
+    if progress is not None:
+        progress("noise for every lender", len(distinct), len(distinct))
+    return noise
 
 
 def _noise(privacy: Privacy, sampling_probability: float, num_steps: int) -> float:

@@ -131,6 +131,22 @@ def pld_epsilon(events: Iterable[GaussianSteps], *, delta: float, grid: float) -
     return float(composed.get_epsilon_for_delta(delta))
 
 
+def unsampled_noise(target_epsilon: float, *, delta: float, num_steps: int) -> float:
+    """Invert the closed form: the noise multiplier at which Gaussians without sampling cost a target.
+
+    Args:
+        target_epsilon: above 0, finite.
+        delta: above 0 and below 1.
+        num_steps: at least 1.
+
+    Returns:
+        The noise multiplier, to 1e-12; also an upper bound on the one that sampled steps need.
+    """
+    with np.errstate(divide="ignore"):
+        one_step = dp_accounting.get_sigma_gaussian(target_epsilon, delta, tol=_CLOSED_FORM_TOLERANCE)
+    return float(one_step) * math.sqrt(num_steps)
+
+
 def check_delta(delta: float) -> None:
     """Refuse a delta at which no epsilon exists.
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import dp_accounting
-import numpy as np
-
 from fedcredit.privacy.accounting import cache
-from fedcredit.privacy.accounting.accountants import FINEST_DEFAULT_GRID, check_delta, epsilon, finest_grid, pld_epsilon
+from fedcredit.privacy.accounting.accountants import (
+    FINEST_DEFAULT_GRID,
+    check_delta,
+    epsilon,
+    finest_grid,
+    pld_epsilon,
+    unsampled_noise,
+)
 from fedcredit.privacy.accounting.events import GaussianSteps
 
 Progress = Callable[[str, int, int], None]
@@ -53,19 +57,24 @@ def calibrate(
         return 0.0
     event = GaussianSteps(sampling_probability=sampling_probability, noise_multiplier=1.0, num_steps=num_steps)
     price = _counted(lambda noise: epsilon([_at(event, noise)], delta=delta).value, progress)
-    guess = _unsampled(target_epsilon, delta, num_steps)
+    unsampled = unsampled_noise(target_epsilon, delta=delta, num_steps=num_steps)
     if sampling_probability == 1.0:
-        nudge = 4e-12
-        while price(guess) > target_epsilon:
-            guess, nudge = guess * (1.0 + nudge), 2.0 * nudge
-        return guess
-    inputs = {"target_epsilon": target_epsilon, "delta": delta, "q": sampling_probability, "steps": num_steps}
-    stored = cache.load("noise", {**inputs, "tolerance": _TOLERANCE})
+        return _raised(price, target_epsilon, unsampled)
+    key = {"target_epsilon": target_epsilon, "delta": delta, "q": sampling_probability, "steps": num_steps}
+    stored = cache.load("noise", {**key, "tolerance": _TOLERANCE})
     if stored is not None and price(stored["noise_multiplier"]) <= target_epsilon:
         return float(stored["noise_multiplier"])
-    rough, slope = _rough(event, target_epsilon, delta, guess)
+    rough, slope = _rough(event, target_epsilon, delta, unsampled)
     noise, _ = _search(price, target_epsilon, start=rough, slope=slope, tolerance=_TOLERANCE)
-    cache.store("noise", {**inputs, "tolerance": _TOLERANCE}, {"noise_multiplier": noise})
+    cache.store("noise", {**key, "tolerance": _TOLERANCE}, {"noise_multiplier": noise})
+    return noise
+
+
+def _raised(price: Callable[[float], float], target: float, noise: float) -> float:
+    """Correct the last digits of a closed form upwards, until its price is within the target."""
+    step = 4e-12
+    while price(noise) > target:
+        noise, step = noise * (1.0 + step), 2.0 * step
     return noise
 
 
@@ -87,11 +96,6 @@ def _counted(price: Callable[[float], float], progress: Progress | None) -> Call
         return value
 
     return priced
-
-
-def _unsampled(target_epsilon: float, delta: float, num_steps: int) -> float:
-    with np.errstate(divide="ignore"):
-        return float(dp_accounting.get_sigma_gaussian(target_epsilon, delta)) * math.sqrt(num_steps)
 
 
 def _rough(event: GaussianSteps, target_epsilon: float, delta: float, unsampled: float) -> tuple[float, float]:

@@ -18,6 +18,7 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, final
@@ -105,12 +106,7 @@ class PrivacyLedger:
         if not path.exists():
             _begin(path, seal(header, previous=GENESIS))
         book = _read(path)
-        for key, expected in header.items():
-            if book.header[key] != expected:
-                raise InputError(
-                    f"ledger {path}: {key} is {book.header[key]!r}, this run has {expected!r}; "
-                    "a ledger belongs to one lender in one run: choose another results folder"
-                )
+        _check_owner(book, header)
         if head is not None and head not in (GENESIS, *book.digests):
             raise broken(path, len(book.digests), "is not the end of the ledger that the run had written")
         return cls(book)
@@ -237,6 +233,15 @@ def _read(path: Path) -> Book:
     if not book.digests:
         raise broken(path, 1, "is missing: the file is empty")
     return book
+
+
+def _check_owner(book: Book, header: Mapping[str, object]) -> None:
+    for key, expected in header.items():
+        if book.header[key] != expected:
+            raise InputError(
+                f"ledger {book.path}: {key} is {book.header[key]!r}, this run has {expected!r}; "
+                "a ledger belongs to one lender in one run: choose another results folder"
+            )
 
 
 def _begin(path: Path, line: bytes) -> None:

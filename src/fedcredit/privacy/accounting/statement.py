@@ -130,13 +130,14 @@ def state(
         covers=covers,
         per_lender={name: prices[events] for name, events in merged.items()},
         worst=max(prices.values(), key=lambda bound: bound.value),
-        overlap={
-            count: epsilon(_worst_together(list(merged.values()), count, delta), delta=delta)
-            for count in OVERLAPS
-            if count <= len(merged)
-        },
+        overlap=_overlap(list(merged.values()), delta),
         num_lenders=len(merged),
     )
+
+
+def _overlap(lenders: Sequence[Events], delta: float) -> dict[int, Epsilon]:
+    counts = [count for count in OVERLAPS if count <= len(lenders)]
+    return {count: epsilon(_worst_together(lenders, count, delta), delta=delta) for count in counts}
 
 
 def _worst_together(lenders: Sequence[Events], count: int, delta: float) -> Events:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedcredit.privacy.accounting.accountants import epsilon
-from fedcredit.privacy.accounting.calibration import calibrate
+from fedcredit.privacy.accounting.calibration import _search, calibrate
 from fedcredit.privacy.accounting.events import GaussianSteps
 
 
@@ -90,3 +92,13 @@ def test_arguments_outside_their_range_are_refused(argument: str, value: float) 
     }  # fmt: skip
     with pytest.raises(ValueError, match=argument):
         calibrate(**{**arguments, argument: value})  # type: ignore[arg-type]
+
+
+@given(st.floats(-2.0, 2.0), st.floats(1.0, 3.0), st.floats(0.01, 100.0))
+def test_search_never_gives_too_little_noise(offset: float, power: float, target: float) -> None:
+    smallest = target ** (-1.0 / power)
+    for start in (smallest * math.exp(offset), smallest * (1.0 - 1e-5 * abs(offset))):
+        noise, slope = _search(lambda noise: noise**-power, target, start=start, slope=-1.2, tolerance=1e-4)
+        assert noise**-power <= target
+        assert noise <= smallest * (1.0 + 1.01e-4)
+        assert -4.0 < slope < 0.0
