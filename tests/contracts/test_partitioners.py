@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +80,9 @@ def test_lenders_are_disjoint_rising_rows_and_cover_the_portfolio(how: spec.Part
 
 
 def test_the_deal_is_named_by_the_split_seed_alone(how: spec.Partition) -> None:
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     first = partition(toy(), how, seed=3)
-    np.random.seed(2)  # noqa: NPY002
+    np.random.seed(2)
     again = partition(toy(), how, seed=3)
     assert list(first) == list(again)
     assert all((first[name] == again[name]).all() for name in first)
@@ -128,7 +129,7 @@ def test_bands_share_no_value_and_rise() -> None:
     lenders = partition(loans, spec.BandsPartition(column="limit", num_institutions=4), seed=1)
     filled = np.where(np.isnan(loans.column("limit")), 50.0, loans.column("limit"))
     bounds = [(filled[rows].min(), filled[rows].max()) for rows in lenders.values()]
-    assert all(before[1] < after[0] for before, after in zip(bounds, bounds[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in pairwise(bounds))
     assert min(len(rows) for rows in lenders.values()) > NUM_LOANS / 4 * 0.7
 
 

@@ -45,31 +45,38 @@ def read_csv(path: Path) -> pa.Table:
     first = _head(path, "csv")
     if b"\0" in first:
         raise InputError(f"csv file {path}: holds NUL bytes, so it is not text; save it as UTF-8 csv")
+    names = _csv_header(path)
+    table, skipped = _csv_rows(path, names)
+    if skipped:
+        where = "" if skipped[0] is None else f", the first in row {skipped[0]} (the header is row 1)"
+        raise InputError(f"csv file {path}: {len(skipped)} rows do not have the header's {len(names)} fields{where}")
+    return table
+
+
+def _csv_rows(path: Path, names: list[str]) -> tuple[pa.Table, list[int | None]]:
+    """Read the rows that fit the header, and note the places of those that do not."""
     skipped: list[int | None] = []
 
     def skip(row: pacsv.InvalidRow) -> str:
         skipped.append(row.number)
         return "skip"
 
-    names = _csv_header(path)
+    convert = pacsv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.large_binary()), null_values=[""], strings_can_be_null=True
+    )
     try:
         table = pacsv.read_csv(
             path,
             read_options=pacsv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
             parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
-            convert_options=pacsv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.large_binary()), null_values=[""], strings_can_be_null=True
-            ),
+            convert_options=convert,
         )
     except (pa.ArrowException, UnicodeDecodeError):
         raise InputError(
             f"csv file {path}: cannot be read as comma-separated text; look for an unclosed quote or a field of "
             f"more than {_BLOCK_BYTES} bytes"
         ) from None
-    if skipped:
-        where = "" if skipped[0] is None else f", the first in row {skipped[0]} (the header is row 1)"
-        raise InputError(f"csv file {path}: {len(skipped)} rows do not have the header's {len(names)} fields{where}")
-    return table
+    return table, skipped
 
 
 def _csv_header(path: Path) -> list[str]:

@@ -100,10 +100,14 @@ def build_institutions(experiment: spec.Experiment, portfolio: Portfolio) -> tup
         )
         for name, rows in sorted(lenders.items())
     )
+    _check_train_loans(institutions)
+    return institutions
+
+
+def _check_train_loans(institutions: tuple[Institution, ...]) -> None:
     idle = [institution.name for institution in institutions if institution.train.num_loans == 0]
     if idle:
         raise InputError(
             f"partition: {len(idle)} of {len(institutions)} lenders have no loan to train on ({', '.join(idle[:5])}); "
             "raise partition.min_loans or ask for fewer lenders"
         )
-    return institutions

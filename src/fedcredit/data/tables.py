@@ -49,9 +49,9 @@ def load_portfolio(
         table = _public_table(portfolio.table, sources[portfolio.table], progress)
         return portfolio_from_table(table, public_schema(portfolio.table))
     schema = read_schema(portfolio.schema_file)
-    read = read_csv if portfolio.kind == "csv" else read_parquet
+    table = (read_csv if portfolio.kind == "csv" else read_parquet)(Path(portfolio.path))
     try:
-        return portfolio_from_table(read(Path(portfolio.path)), schema)
+        return portfolio_from_table(table, schema)
     except InputError as error:
         raise InputError(f"portfolio.path {portfolio.path}: {error}") from None
 

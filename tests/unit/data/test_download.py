@@ -165,5 +165,5 @@ def test_a_file_with_other_content_is_told_and_left_alone(home: Path) -> None:
 
 def test_a_named_folder_that_is_not_there_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEDCREDIT_DATA", str(home / "nowhere"))
-    with pytest.raises(InputError, match="FEDCREDIT_DATA is .*nowhere, which is not a folder"):
+    with pytest.raises(InputError, match=r"FEDCREDIT_DATA is .*nowhere, which is not a folder"):
         load_portfolio(TAIWAN, sources={"taiwan": source("http://127.0.0.1:1/never")})

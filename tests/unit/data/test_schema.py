@@ -108,12 +108,21 @@ MALFORMED: dict[str, tuple[str, list[str]]] = {
     "range is infinite": (_edited("columns", "debt", "range", value=[0, float("inf")]), ["columns.debt.range"]),
     "range has three ends": (_edited("columns", "debt", "range", value=[0, 1, 2]), ["columns.debt.range"]),
     "range end is text": (_edited("columns", "debt", "range", value=[0, "1e6"]), ["columns.debt.range", "1e6"]),
-    "column key is misspelt": (_edited("columns", "debt", "rnge", value=[0, 1]), ["columns.debt.rnge", "nearest: range"]),
+    "column key is misspelt": (
+        _edited("columns", "debt", "rnge", value=[0, 1]),
+        ["columns.debt.rnge", "nearest: range"],
+    ),
     "missing without a constant": (_edited("columns", "income", "impute", value=None), ["columns.income", "impute"]),
     "constant without missing": (_edited("columns", "debt", "impute", value=5), ["columns.debt", "missing"]),
-    "constant outside the range": (_edited("columns", "income", "impute", value=-1), ["columns.income", "-1", "[0, 200000]"]),
+    "constant outside the range": (
+        _edited("columns", "income", "impute", value=-1),
+        ["columns.income", "-1", "[0, 200000]"],
+    ),
     "category listed twice": (_edited("columns", "bank", "categories", value=["a", "a"]), ["columns.bank", "twice"]),
-    "category is a fraction": (_edited("columns", "bank", "categories", value=[1.5]), ["columns.bank.categories", "1.5"]),
+    "category is a fraction": (
+        _edited("columns", "bank", "categories", value=[1.5]),
+        ["columns.bank.categories", "1.5"],
+    ),
     "category is called other": (_edited("columns", "bank", "categories", value=["other"]), ["columns.bank", "other"]),
     "category is empty": (_edited("columns", "bank", "categories", value=[""]), ["columns.bank", "missing"]),
     "borrower is no column": (_edited("borrower", value="custmer"), ["borrower", "custmer", "nearest: customer"]),
@@ -123,16 +132,21 @@ MALFORMED: dict[str, tuple[str, list[str]]] = {
     "label value means both": (_edited("default", "negative", value=[1]), ["default", "1"]),
     "label without window": (_edited("default", "horizon", value=None), ["default.horizon"]),
     "no default at all": (_edited("default", value=None), ["default"]),
-    "derived from nothing": (_edited("derived", "burden", "of", value=["debt", "incme"]), ["derived.burden", "nearest: income"]),
+    "derived from nothing": (
+        _edited("derived", "burden", "of", value=["debt", "incme"]),
+        ["derived.burden", "nearest: income"],
+    ),
     "derived from a key": (_edited("derived", "burden", "of", value=["debt", "customer"]), ["derived.burden", "key"]),
     "ratio of three": (_edited("derived", "burden", "of", value=["debt"] * 3), ["derived.burden.of"]),
     "derived takes a column's name": (
-        _edited("derived", "debt", value={"kind": "sum", "of": ["income"], "range": [0, 1]}), ["derived.debt"],
+        _edited("derived", "debt", value={"kind": "sum", "of": ["income"], "range": [0, 1]}),
+        ["derived.debt"],
     ),
     "derived is an expression": (_edited("derived", "burden", value="debt / income"), ["derived.burden"]),
     "feature of nothing": (_edited("features", 0, "of", value="incme"), ["features[1].of", "nearest: income"]),
     "log of a negative range": (
-        _edited("features", 0, value={"kind": "log1p", "of": "debt", "range": [-1, 2]}), ["features[1]", "[-1, 2]"],
+        _edited("features", 0, value={"kind": "log1p", "of": "debt", "range": [-1, 2]}),
+        ["features[1]", "[-1, 2]"],
     ),
     "cuts outside the range": (_edited("features", 2, "cuts", value=[0, 9e9]), ["features[3]", "cuts"]),
     "cuts fall": (_edited("features", 2, "cuts", value=[5, 4]), ["features[3].cuts", "rise"]),
@@ -142,7 +156,10 @@ MALFORMED: dict[str, tuple[str, list[str]]] = {
     "missing flag of a full column": (_edited("features", 6, "of", value="debt"), ["features[7]", "never missing"]),
     "scale of zero": (_edited("features", 0, "scale", value=0), ["features[1].scale"]),
     "a key as input": (_edited("features", 1, "of", value="customer"), ["features[2]", "key"]),
-    "two features of one name": (_edited("features", 1, value={"kind": "linear", "of": "debt", "name": "log1p(income)"}), ["2 times"]),
+    "two features of one name": (
+        _edited("features", 1, value={"kind": "linear", "of": "debt", "name": "log1p(income)"}),
+        ["2 times"],
+    ),
     "not yaml": ("name: [", ["not valid yaml", "line"]),
     "not a mapping": ("- a\n- b\n", ["mapping"]),
     "a key twice": (GOOD.replace("phone:", "debt:"), ["debt", "second time"]),
@@ -150,7 +167,7 @@ MALFORMED: dict[str, tuple[str, list[str]]] = {
     "an alias": ("a: &x [1]\nb: *x\n", ["alias"]),
     "a python object": ("name: !!python/object/apply:os.system ['true']\n", ["not valid yaml"]),
     "nested too deeply": ("[" * 3000, ["nested too deeply"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", MALFORMED)

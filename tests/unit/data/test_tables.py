@@ -38,11 +38,14 @@ def test_a_public_table_has_the_documented_size_and_bad_rate(
     assert loans.default.mean() == pytest.approx(bad_rate, abs=5e-5)
 
 
-@pytest.mark.parametrize(("name", "least"), [("taiwan", 0.765), ("german", 0.75), ("lending_club", 0.72), ("sba", 0.81)])
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("taiwan", 0.765), ("german", 0.75), ("lending_club", 0.72), ("sba", 0.81)],
+)
 def test_the_encoding_keeps_what_a_pooled_logistic_regression_needs(
     name: str, least: float, credit_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Measured means over five splits: .776, .777, .767, .833; unencoded references in the literature are .72 to .85."""
+    """Five splits measure .776, .777, .767 and .833; boosted trees on the raw columns reach .779 to .866."""
     monkeypatch.setenv("FEDCREDIT_DATA", str(credit_data))
     loans = load_portfolio(spec.PublicTable(table=name))  # type: ignore[arg-type]
     features, scores = encode(loans).astype(np.float64), []
@@ -54,7 +57,9 @@ def test_the_encoding_keeps_what_a_pooled_logistic_regression_needs(
 
 
 def test_the_canonical_checksum_is_of_content_not_of_form() -> None:
-    table = pa.table({"b": [1, None, 3], "a": ["x", None, "é"], "c": [0.0, float("nan"), 1.5], "d": [True, False, None]})
+    table = pa.table(
+        {"b": [1, None, 3], "a": ["x", None, "é"], "c": [0.0, float("nan"), 1.5], "d": [True, False, None]}
+    )
     same = pa.table(
         {
             "d": pa.chunked_array([[True], [False, None]]),
@@ -96,7 +101,7 @@ def test_the_data_checksum_covers_cells_keys_and_schema(credit_data: Path, monke
 
 
 def test_both_spellings_of_the_taiwan_csv_give_one_table() -> None:
-    full = "ID LIMIT_BAL SEX EDUCATION MARRIAGE AGE PAY_0 PAY_2 PAY_3 PAY_4 PAY_5 PAY_6".split()
+    full = ["ID", "LIMIT_BAL", "SEX", "EDUCATION", "MARRIAGE", "AGE", "PAY_0", *(f"PAY_{i}" for i in range(2, 7))]
     full += [f"{kind}_AMT{i}" for kind in ("BILL", "PAY") for i in range(1, 7)]
     generic = ["ID", *(f"X{i}" for i in range(1, 24)), "Y"]
     cells = list(range(1, 26))
