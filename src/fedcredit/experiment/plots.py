@@ -17,7 +17,7 @@ from fedcredit.credit.evaluation import Evaluation, FederationEvaluation
 from fedcredit.experiment.canvas import Picture, Theme, draw, label_of, legend_below
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.rows import MAX_ROWS, Series, ratio_series, row_picture
-from fedcredit.experiment.wording import SHORT_REFERENCE_NAMES, delta_of, nearest_pooled
+from fedcredit.experiment.wording import SHORT_REFERENCE_NAMES, delta_of, epsilon_of, nearest_pooled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,15 +85,26 @@ def _rounds(record: RunRecord, dark: bool) -> Picture | None:
             panel.set_ylabel(label)
             panel.margins(x=0.03, y=0.12)
         if history.epsilon:
-            axes[-1].set_ylim(bottom=0.0)
+            _mark_statement(axes[-1], epsilon_of(record), colours)
         title = "AUC and epsilon over rounds" if history.epsilon else "AUC over rounds (no privacy)"
         figure.suptitle(title, x=0.01, horizontalalignment="left")
         axes[-1].set_xlabel("round")
         axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
 
-    description = "AUC on validation loans and epsilon of the worst-off lender, by round."
+    description = (
+        "AUC on validation loans, and the epsilon spent by the worst-off lender as a quick upper bound; "
+        "the dashed line is the statement's tighter one."
+        if history.epsilon
+        else "AUC on validation loans, by round."
+    )
     height = 3.6 if history.auc and history.epsilon else 2.4
     return Picture(name="rounds", title="Rounds", description=description, png=draw(paint, height=height, dark=dark))
+
+
+def _mark_statement(axes: Axes, epsilon: float, colours: Theme) -> None:
+    axes.set_ylim(bottom=0.0)
+    if math.isfinite(epsilon):
+        axes.axhline(epsilon, color=colours.quiet, linewidth=0.9, linestyle=(0, (4, 3)))
 
 
 def _lenders(record: RunRecord, dark: bool) -> Picture | None:

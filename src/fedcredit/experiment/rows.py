@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from fedcredit.credit.discrimination import Interval
 from fedcredit.credit.evaluation import Evaluation
@@ -16,8 +16,12 @@ from fedcredit.experiment.canvas import Picture, Theme, draw, legend_below
 
 MAX_ROWS = 30
 _MARKERS = ("o", "s", "D", "^", "v")
-_COARSE_TICKS = (0.001, 0.01, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0, 1000.0)
-_FINE_TICKS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 2.5, 3.0)
+# Ticks of a ratio axis: (up to this ratio of its ends, these ticks).
+_TICKS = (
+    (2.5, (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0)),
+    (30.0, (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0)),
+    (float("inf"), (0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1000.0)),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,7 @@ def row_picture(
     def paint(figure: Figure, colours: Theme) -> None:
         axes = figure.subplots()
         _draw_rows(axes, labels, series, colours, absent=absent)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
         if ratio:
             _ratio_axis(axes, ends)
         figure.suptitle(title, x=0.01, horizontalalignment="left")
@@ -167,8 +172,8 @@ def _ratio_axis(axes: Axes, values: Sequence[float]) -> None:
     axes.set_xscale("log")
     low, high = min([0.8, *values]) / 1.08, max([1.25, *values]) * 1.08
     axes.set_xlim(low, high)
-    shown = [[tick for tick in ticks if low <= tick <= high] for ticks in (_COARSE_TICKS, _FINE_TICKS)]
-    axes.xaxis.set_major_locator(FixedLocator(shown[0] if len(shown[0]) > 3 else shown[1]))
+    ticks = next(ticks for reach, ticks in _TICKS if high / low <= reach)
+    axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.axvline(1.0, color=matplotlib.rcParams["text.color"], linewidth=0.9, linestyle=(0, (4, 3)))

@@ -189,17 +189,17 @@ def reference_table(record: RunRecord) -> Table:
         headings=(
             "model", "epsilon" if delta is None else f"epsilon (delta {delta:g})", "AUC", "AUC interval",
             "AUC within lenders", "mean PD / bad rate", "ratio interval", "log loss",
-            "AUC, this run minus it", "interval of that", "within, this run minus it", "interval of this",
+            "AUC gap", "AUC gap interval", "within gap", "within gap interval",
         ),
         num_labels=1,
         rows=(own, *rows),
         notes=(
-            "This run minus it: paired over the same held-out loans, with DeLong's covariance.",
+            "Gap: AUC of this run minus that of the model, paired over the same held-out loans (DeLong).",
             *((_WHY_WITHIN,) if any(name in ONE_MODEL_A_LENDER for name in record.references) else ()),
             interval_note(record),
         ),
-        droppable=("ratio interval", "log loss", "AUC interval", "interval of that", "mean PD / bad rate",
-                   "interval of this"),
+        droppable=("ratio interval", "log loss", "AUC interval", "AUC gap interval", "mean PD / bad rate",
+                   "within gap interval"),
     )  # fmt: skip
 
 
