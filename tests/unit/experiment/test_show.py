@@ -82,6 +82,17 @@ def test_every_row_has_a_cell_a_heading(made_up: MakeRecord) -> None:
             assert len(set(table.headings)) == len(table.headings)
 
 
+def test_lenders_alone_are_never_credited_with_knowing_the_lender(made_up: MakeRecord) -> None:
+    record = made_up()
+    overall = record.references["alone"].evaluation.overall
+    for table in (reference_table(record), study_table([record])):
+        cells = [cell for row in table.rows for cell in row]
+        assert "0.654" in cells
+        assert f"{overall.within_auc:.3f}" in cells
+        assert f"{overall.auc:.3f}" not in cells
+        assert any("count knowing the lender as skill" in note for note in table.notes)
+
+
 def test_arms_stand_from_the_least_to_the_most_private(made_up: MakeRecord) -> None:
     records = [made_up(name=f"budgets/e{epsilon}", epsilon=epsilon) for epsilon in (1.0, 8.0, 0.5)]
     records.append(made_up(name="budgets/open", epsilon=None))
