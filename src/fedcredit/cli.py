@@ -102,18 +102,22 @@ def run(context: typer.Context) -> int:
     return DONE
 
 
-@app.command(help="Print a finished run again, from its results folder.")
+@app.command(help="Print a finished run again from its results folder, or all runs below some folders side by side.")
 def show(
-    folder: Annotated[Path, typer.Argument(help="results/<study>/<arm>/<fingerprint>/<runtime>-<trainer>")],
+    folders: Annotated[list[Path], typer.Argument(help="results, results/<study>, or a run's own folder")],
+    against: Annotated[str | None, typer.Option(help="the arm that gaps over splits are taken against")] = None,
 ) -> None:
-    """Print the record of a results folder."""
-    from fedcredit.experiment.record import read_record
+    """Print the records below the folders."""
+    from fedcredit.experiment.record import read_record, record_folders
     from fedcredit.experiment.report import REPORT_FILE
-    from fedcredit.experiment.show import print_run
+    from fedcredit.experiment.show import print_run, print_study
 
-    record = read_record(folder)
-    place = folder if folder.is_dir() else folder.parent
-    print_run(record, _console(), report=place / REPORT_FILE)
+    places = record_folders(folders)
+    records = [read_record(place) for place in places]
+    if len(records) == 1 and against is None:
+        print_run(records[0], _console(), report=places[0] / REPORT_FILE)
+    else:
+        print_study(records, _console(), against=against)
 
 
 @data_app.command(help="Draft a schema for a table of your own (csv or parquet); prints yaml.")

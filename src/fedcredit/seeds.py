@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_VERSION = "fedcredit/stream/1"
+VERSION = "fedcredit/stream/1"
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW = np.uint64(0xFFFFFFFF)
@@ -175,7 +175,7 @@ def permutation(stream: Stream, *, count: int, step: int = 0) -> NDArray[np.int6
 
 
 def _named(*scope: str) -> Stream:
-    digest = hashlib.sha256(json.dumps((_VERSION, *scope), separators=(",", ":")).encode()).digest()
+    digest = hashlib.sha256(json.dumps((VERSION, *scope), separators=(",", ":")).encode()).digest()
     first, second, third = (int.from_bytes(digest[i : i + 4], "little") for i in (0, 4, 8))
     return Stream(key0=first, key1=second, tag=third)
 

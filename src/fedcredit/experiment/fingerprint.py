@@ -1,8 +1,9 @@
 """The name of an experiment is what it means, not when or how it ran.
 
 The fingerprint hashes the whole resolved meaning, never the difference from some defaults, together
-with the checksum of the loan table and its schema. The runtime, the trainer, the results folder and
-the given name are left out: they say how fast, where and under which title.
+with the checksum of the loan table and its schema and the version of the random streams. The runtime,
+the trainer, the results folder and the given name are left out: they say how fast, where and under
+which title.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+from fedcredit import seeds
 from fedcredit.experiment.spec import Experiment
 
 _VERSION = "fedcredit/experiment/1"
@@ -40,5 +42,5 @@ def fingerprint(experiment: Experiment, *, data_checksum: str) -> str:
     Returns:
         SHA-256 in hexadecimal, 64 characters.
     """
-    content = {"version": _VERSION, "meaning": meaning(experiment), "data": data_checksum}
+    content = {"version": _VERSION, "streams": seeds.VERSION, "meaning": meaning(experiment), "data": data_checksum}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -17,6 +17,7 @@ from fedcredit.credit.evaluation import (
     FederationEvaluation,
     evaluate_federation,
     federation_auc_gap,
+    federation_within_auc_gap,
     with_own_intercepts,
 )
 from fedcredit.credit.scored import Scored
@@ -102,6 +103,7 @@ def _reference(
     scores = run_reference(reference, prepared, ledgers=ledgers)
     scored = {name: Scored(pd=pd, default=test[name].default) for name, pd in scores.pd.items()}
     delta = prepared.experiment.privacy.target_delta
+    confidence = prepared.experiment.evaluation.confidence
     spent = math.inf
     if scores.is_private:
         release = f"reference.{reference}"
@@ -109,5 +111,7 @@ def _reference(
     return ReferenceRecord(
         evaluation=_evaluate(prepared, scored),
         epsilon=spent,
-        auc_gap=federation_auc_gap(test, scored, confidence=prepared.experiment.evaluation.confidence),
+        auc_gap=federation_auc_gap(test, scored, confidence=confidence),
+        within_auc_gap=federation_within_auc_gap(test, scored, confidence=confidence),
+        everywhere_auc=scores.everywhere_auc,
     )

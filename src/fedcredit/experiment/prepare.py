@@ -65,9 +65,7 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         local=experiment.training.local,
         weights=experiment.strategy.weights,
     )
-    plan = plan_privacy(
-        experiment.privacy, contracts, num_rounds=experiment.training.num_rounds, progress=progress
-    )
+    plan = plan_privacy(experiment.privacy, contracts, num_rounds=experiment.training.num_rounds, progress=progress)
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
     return Prepared(
         experiment=experiment,
@@ -94,9 +92,7 @@ def initial_network(experiment: Experiment, network: DefaultNetwork) -> NDArray[
     return initial_parameters(network, public_stream(seed=experiment.seed, purpose="initialisation"))
 
 
-def local_settings(
-    experiment: Experiment, contract: Contract, plan: PrivacyPlan
-) -> LocalSettings:
+def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan) -> LocalSettings:
     """Gather the public constants of one lender's local rounds.
 
     Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,13 +38,15 @@ class ReferenceRecord:
     ``epsilon`` is that of its worst-off lender, infinite without privacy. ``auc_gap`` is the run's
     AUC minus the reference's, over all held-out loans; ``within_auc_gap`` the same for the
     loan-weighted mean of the lenders' own AUCs, the fair figure where a reference has one model a
-    lender.
+    lender. ``everywhere_auc`` exists for such a reference alone: the mean, weighted by training loans,
+    of the AUC that each lender's model reaches on the held-out loans of all lenders.
     """
 
     evaluation: FederationEvaluation
     epsilon: float
     auc_gap: AucDifference | None
     within_auc_gap: AucDifference | None = None
+    everywhere_auc: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +172,29 @@ def as_json(value: DataclassInstance) -> dict[str, JsonValue]:
         TypeError: if a part has no JSON form.
     """
     return {field.name: to_jsonable(getattr(value, field.name)) for field in fields(value)}
+
+
+def record_folders(folders: Sequence[Path]) -> list[Path]:
+    """Find the folders of finished runs in or below some folders.
+
+    Args:
+        folders: results folders, or folders above them, or record files.
+
+    Returns:
+        Each run's folder once, sorted.
+
+    Raises:
+        InputError: if one of the folders holds no finished run.
+    """
+    found: set[Path] = set()
+    for folder in folders:
+        files = [folder] if folder.is_file() else sorted(folder.rglob(RECORD_FILE))
+        if not files:
+            raise InputError(
+                f"there is no {RECORD_FILE} in or below {folder}; name the results folder of a finished run"
+            )
+        found.update(file.parent for file in files)
+    return sorted(found)
 
 
 def to_jsonable(value: object) -> JsonValue:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.credit.discrimination import auc
 from fedcredit.data.contract import ContractTable, draw_up
 from fedcredit.data.institution import Loans
 from fedcredit.experiment import one_shot
@@ -41,16 +42,20 @@ Scores = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceScores:
-    """Test scores of a reference: default probabilities by lender, each ``[test loans]``."""
+    """Test scores of a reference: default probabilities by lender, each ``[test loans]``.
+
+    ``everywhere_auc`` is given where every lender has a network of its own: the mean, weighted by
+    training loans, of the AUC that each of them reaches on the test loans of all lenders. It says how good
+    the networks are without letting a lender's own bad rate count as skill.
+    """
 
     reference: Reference
     pd: Scores
     is_private: bool
+    everywhere_auc: float | None = None
 
 
-def run_reference(
-    reference: Reference, prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]
-) -> ReferenceScores:
+def run_reference(reference: Reference, prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> ReferenceScores:
     """Train one reference and score every lender's test loans with it.
 
     Args:
@@ -61,8 +66,9 @@ def run_reference(
     Returns:
         The scores.
     """
+    if reference == "alone":
+        return _alone(prepared, ledgers)
     build: dict[Reference, Callable[[Prepared, Mapping[str, PrivacyLedger]], Scores]] = {
-        "alone": _alone,
         "pooled": _pooled,
         "federated_logistic": _federated_logistic,
         "one_shot": _one_shot,
@@ -70,7 +76,7 @@ def run_reference(
         "pooled_logistic": _pooled_logistic,
         "pooled_trees": _pooled_trees,
     }
-    is_private = bool(ledgers) and reference in ("alone", "pooled", "federated_logistic", "one_shot")
+    is_private = bool(ledgers) and reference in ("pooled", "federated_logistic", "one_shot")
     return ReferenceScores(reference=reference, pd=build[reference](prepared, ledgers), is_private=is_private)
 
 
@@ -80,13 +86,23 @@ def _direct_strategy(prepared: Prepared) -> Strategy:
     return strategy if isinstance(strategy, Strategy) else Strategy(server_optimiser=Sgd(), averaging_decay=0.0)
 
 
-def _alone(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
-    scores = {}
+def _alone(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> ReferenceScores:
+    scores, everywhere, sizes = {}, [], []
+    default = np.concatenate([institution.test.default for institution in prepared.institutions])
     for institution in prepared.institutions:
         participant = _lender(prepared, institution.name, institution.train, ledgers, weight=1.0)
         parameters = _train(prepared, prepared.network, prepared.initial, [participant], "reference.alone")
-        scores[institution.name] = predict_pd(prepared.network, parameters, institution.test.features)
-    return scores
+        found = _score(prepared, prepared.network, parameters)
+        scores[institution.name] = found[institution.name]
+        everywhere.append(auc(np.concatenate(list(found.values())), default))
+        sizes.append(institution.train.num_loans)
+    reached = [area for area in everywhere if area is not None]
+    return ReferenceScores(
+        reference="alone",
+        pd=scores,
+        is_private=bool(ledgers),
+        everywhere_auc=float(np.average(reached, weights=sizes)) if len(reached) == len(sizes) else None,
+    )
 
 
 def _federated_logistic(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:

@@ -13,7 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from fedcredit.experiment.canvas import Picture
 from fedcredit.experiment.plots import run_pictures
 from fedcredit.experiment.record import RunRecord
-from fedcredit.experiment.study import in_order, study_table
+from fedcredit.experiment.repeats import study_tables
+from fedcredit.experiment.study import in_order
 from fedcredit.experiment.study_plots import study_pictures
 from fedcredit.experiment.summary import headline, lender_table, metric_table, noise_table, reference_table
 
@@ -72,11 +73,12 @@ def run_report(record: RunRecord) -> str:
     )
 
 
-def study_report(records: Sequence[RunRecord]) -> str:
+def study_report(records: Sequence[RunRecord], *, against: str | None = None) -> str:
     """Return the page that compares the arms of a study.
 
     Args:
         records: finished runs, at least one.
+        against: the arm that gaps are taken against, where arms were run on several splits.
 
     Returns:
         HTML.
@@ -84,7 +86,7 @@ def study_report(records: Sequence[RunRecord]) -> str:
     Raises:
         InputError: if there is no run.
     """
-    arms = study_table(records)
+    arms = study_tables(records, against=against)
     ordered = in_order(records)
     studies = sorted({record.name.partition("/")[0] for record in ordered})
     return _page(

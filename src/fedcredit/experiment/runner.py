@@ -120,8 +120,10 @@ def _federation(prepared: Prepared, folder: RunFolder, ledgers: Ledgers, on_roun
         from fedcredit.federation.runtimes.ray import run_ray
 
         return run_ray(prepared.experiment, folder=folder.path, on_round=on_round)
+    from fedcredit.federation.client import keep_lender_log
     from fedcredit.federation.runtimes.inline import run_inline
 
+    keep_lender_log(folder.path / "lenders.log")
     return run_inline(
         lenders(prepared, ledgers=ledgers),
         lambda grid: federate(
@@ -131,7 +133,7 @@ def _federation(prepared: Prepared, folder: RunFolder, ledgers: Ledgers, on_roun
             contracts=prepared.contracts,
             network=prepared.network,
             initial=prepared.initial,
-            noise_multiplier=prepared.plan.noise_multiplier if prepared.plan.is_private else {},
+            noise_multiplier=prepared.plan.noise_multiplier,
             on_round=on_round,
         ),
     )

@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from fedcredit.experiment.record import RunRecord
-from fedcredit.experiment.study import study_table
+from fedcredit.experiment.repeats import study_tables
 from fedcredit.experiment.summary import headline, lender_table, reference_table
 from fedcredit.experiment.wording import Table, readable
 
@@ -34,18 +34,21 @@ def print_run(record: RunRecord, console: Console, *, report: Path | None = None
     _print_path(console, report)
 
 
-def print_study(records: Sequence[RunRecord], console: Console, *, report: Path | None = None) -> None:
-    """Print the arms of a study side by side.
+def print_study(
+    records: Sequence[RunRecord], console: Console, *, report: Path | None = None, against: str | None = None
+) -> None:
+    """Print the arms of a study side by side: their means where they were run on several splits.
 
     Args:
         records: finished runs, at least one.
         console: where to print.
         report: the report's path, named at the end.
+        against: the arm that gaps between means are taken against.
 
     Raises:
         InputError: if there is no run.
     """
-    console.print(TableView(study_table(records)))
+    console.print(TableView(study_tables(records, against=against)[0]))
     _print_path(console, report)
 
 

@@ -249,8 +249,17 @@ class FlowerStrategy(Part):
 
     kind: Literal["flower"] = "flower"
     strategy: Literal[
-        "FedAvg", "FedAvgM", "FedAdam", "FedYogi", "FedAdagrad", "FedProx", "FedMedian", "FedTrimmedAvg", "Krum",
-        "MultiKrum", "Bulyan",
+        "FedAvg",
+        "FedAvgM",
+        "FedAdam",
+        "FedYogi",
+        "FedAdagrad",
+        "FedProx",
+        "FedMedian",
+        "FedTrimmedAvg",
+        "Krum",
+        "MultiKrum",
+        "Bulyan",
     ]
     options: dict[str, float | int] = {}
     weights: Literal["by_size", "uniform"] = "by_size"
@@ -273,7 +282,13 @@ class Evaluation(Part):
     num_bins: Annotated[int, Field(ge=2, le=1000)] = 10
     own_intercept: bool = True
     references: tuple[Reference, ...] = (
-        "alone", "pooled", "federated_logistic", "one_shot", "pooled_network", "pooled_logistic", "pooled_trees",
+        "alone",
+        "pooled",
+        "federated_logistic",
+        "one_shot",
+        "pooled_network",
+        "pooled_logistic",
+        "pooled_trees",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from fedcredit.errors import InputError
+from fedcredit.experiment.arms import arm_labels
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.summary import auc_texts, interval_note, ratio_texts
 from fedcredit.experiment.wording import (
@@ -45,7 +46,7 @@ def study_table(records: Sequence[RunRecord]) -> Table:
     varies = len(set(seeds)) > 1
     rows = [
         (
-            readable(record.name.partition("/")[2] if len(studies) == 1 else record.name),
+            readable(label.partition("/")[2] if len(studies) == 1 else label),
             *((seed,) if varies else ()),
             epsilon_text(epsilon_of(record)),
             *auc_texts(record.evaluation.overall),
@@ -53,7 +54,7 @@ def study_table(records: Sequence[RunRecord]) -> Table:
             *ratio_texts(record.evaluation.overall),
             *(text for name in private for text in _reference_texts(record, name)),
         )
-        for record, seed in zip(ordered, seeds, strict=True)
+        for record, seed, label in zip(ordered, seeds, arm_labels(ordered), strict=True)
     ]
     return Table(
         title=f"Arms of {', '.join(sorted(studies))}",

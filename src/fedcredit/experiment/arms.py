@@ -1,0 +1,73 @@
+"""What tells the runs of a study apart: an arm is a meaning without its seeds, and its label is computed.
+
+Runs that differ in seed or split seed alone are repeats of one arm. Runs of one name that differ in more
+are different arms, and the keys that differ are added to the name; nobody has to name them by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from fedcredit.experiment.record import RunRecord
+
+_SEEDS = ("seed", "split_seed")
+_NOT_MEANING = ("name", "runtime", "trainer", "results_dir", "evaluation")
+Key = tuple[tuple[str, str], ...]
+
+
+def arm_labels(records: Sequence[RunRecord]) -> list[str]:
+    """Label every run with its arm.
+
+    Args:
+        records: finished runs.
+
+    Returns:
+        One label per record, in their order: the name, and the keys that differ between arms of that
+        name, for example ``"taiwan/loan_level privacy.target_epsilon=2"``.
+    """
+    keys = [_key(record) for record in records]
+    by_name: dict[str, list[Key]] = {}
+    for key, record in zip(keys, records, strict=True):
+        by_name.setdefault(record.name, []).append(key)
+    differing = {name: _differing(found) for name, found in by_name.items()}
+    labels = []
+    for key, record in zip(keys, records, strict=True):
+        told = [f"{path}={value}" for path, value in key if path in differing[record.name]]
+        labels.append(" ".join([record.name, *told]))
+    return labels
+
+
+def split_of(record: RunRecord) -> tuple[int, int]:
+    """Return the seeds of a run.
+
+    Args:
+        record: the run.
+
+    Returns:
+        ``split_seed`` and ``seed``.
+    """
+    split_seed, seed = record.experiment["split_seed"], record.experiment["seed"]
+    assert isinstance(split_seed, int)
+    assert isinstance(seed, int)
+    return split_seed, seed
+
+
+def _key(record: RunRecord) -> Key:
+    meaning = {key: value for key, value in record.experiment.items() if key not in (*_NOT_MEANING, *_SEEDS)}
+    return tuple(sorted(_leaves(meaning, "")))
+
+
+def _differing(keys: Sequence[Key]) -> set[str]:
+    """Return the paths whose value, or whose presence, is not the same in all keys."""
+    paths = {path for key in keys for path, _ in key}
+    found = [dict(key) for key in keys]
+    return {path for path in paths if len({values.get(path) for values in found}) > 1}
+
+
+def _leaves(value: object, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, value if isinstance(value, str) else json.dumps(value)
