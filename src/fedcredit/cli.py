@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 import typer
 
-from fedcredit.errors import InputError
+from fedcredit.errors import InputError, RunFailedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,6 +73,9 @@ def guarded(command: Callable[[], object]) -> int:
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         return MISTAKE
+    except RunFailedError as error:
+        typer.echo(f"error: {error}", err=True)
+        return FAILED
     except click.ClickException as error:
         typer.echo(f"error: {error.format_message()} (fedcredit --help lists the verbs)", err=True)
         return MISTAKE

@@ -164,3 +164,13 @@ def test_the_same_from_python(tmp_path: Path) -> None:
     record = fedcredit.run("taiwan/loan_level", overrides=[*QUICK, f"results_dir={tmp_path}"], progress=False)
     assert record.name == "taiwan/loan_level"
     assert record.evaluation.overall.auc is not None
+
+
+@pytest.mark.ray
+def test_ray_gives_the_bits_of_inline_on_a_real_table(tmp_path: Path) -> None:
+    inline, ray = _experiment(tmp_path), _experiment(tmp_path, "runtime=ray")
+    one, other = run(inline, progress=False), run(ray, progress=False)
+    assert one.fingerprint == other.fingerprint
+    assert _bits(_folder(inline, one)) == _bits(_folder(ray, other))
+    assert one.evaluation == other.evaluation
+    assert one.statement == other.statement

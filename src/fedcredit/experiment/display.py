@@ -6,6 +6,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 
 class RunDisplay:
@@ -19,11 +20,11 @@ class RunDisplay:
     def __init__(self, *, enabled: bool, console: Console | None = None) -> None:
         """Start with no stage."""
         self._progress = Progress(
-            TextColumn("{task.description:<22}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:>4.0f}/{task.total:.0f}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=24)),
+            BarColumn(bar_width=10),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}", justify="right", table_column=Column(no_wrap=True)),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True)),
             console=console or Console(stderr=True),
             disable=not enabled,
         )

@@ -65,7 +65,12 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         local=experiment.training.local,
         weights=experiment.strategy.weights,
     )
-    plan = plan_privacy(experiment.privacy, contracts, num_rounds=experiment.training.num_rounds, progress=progress)
+    plan = plan_privacy(
+        experiment.privacy,
+        contracts,
+        num_rounds=experiment.training.num_rounds,
+        progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
+    )
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
     return Prepared(
         experiment=experiment,

@@ -18,7 +18,7 @@ import numpy as np
 from flwr.app import Message, RecordDict
 from numpy.typing import NDArray
 
-from fedcredit.errors import InputError
+from fedcredit.errors import InputError, RunFailedError
 from fedcredit.federation.protocol import ProtocolError, ReplyCode, TrainReply, read_train_reply
 
 UNKNOWN_SENDER = "(unknown sender)"
@@ -26,7 +26,7 @@ NO_REPLY = "no reply before the deadline"
 Reply = TypeVar("Reply")
 
 
-class TransportError(RuntimeError):
+class TransportError(RunFailedError):
     """The runtime, not a lender, failed to deliver."""
 
 
