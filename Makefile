@@ -12,15 +12,22 @@ else
 unexport FEDCREDIT_DATA
 endif
 
-.PHONY: help experiment test check clean
+.PHONY: help experiment frontier test check clean
 help:
 	@echo "make experiment   privacy budgets compared: trains every arm, prints the table and the reports' paths"
+	@echo "make frontier     the README's table: every budget and the stock recipe on ten splits"
 	@echo "make test         the whole test suite"
 	@echo "make check        ruff, mypy --strict, import directions"
 	@echo "make clean        remove the environment and what tools left behind; results/ stays"
 
 experiment: .venv/run.stamp
 	$(BIN)/fedcredit run --multirun 'experiments=privacy_budgets/*'
+
+frontier: .venv/run.stamp
+	$(BIN)/fedcredit run --multirun 'experiments=privacy_budgets/*,taiwan/stock_recipe' \
+		split_seed=1,2,3,4,5,6,7,8,9,10 'seed=$${split_seed}' 'evaluation.references=[alone,pooled,pooled_trees]' \
+		results_dir=results/frontier
+	$(BIN)/fedcredit show results/frontier --against taiwan/stock_recipe
 
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)
