@@ -108,6 +108,7 @@ def test_the_epsilon_is_the_composed_one_and_within_the_target(tmp_path: Path) -
         events = [GaussianSteps(sampling_probability=0.25, noise_multiplier=sigma, num_steps=6)]
         assert content.events("federation") == tuple(events)
         assert epsilon(events, delta=1e-4).value <= 4.0
+    assert any(line.startswith("not covered: figures on validation and test loans") for line in record.statement_lines)
     assert record.statement is not None
     assert record.statement["worst"]["value"] == epsilon(events, delta=1e-4).value  # type: ignore[index,call-overload]
 

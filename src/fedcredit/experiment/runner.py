@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 Ledgers = Mapping[str, PrivacyLedger]
 OnRound = Callable[[RoundRecord], None]
+_NOT_COVERED = (
+    "not covered: figures on validation and test loans, own intercepts, and bad rates, which this simulation reads "
+    "in the clear"
+)
 _FIT = ("num_loans", "auc", "log_loss", "mean_pd", "bad_rate")
 
 
@@ -204,13 +208,13 @@ def _covers(experiment: Experiment) -> str:
 def _beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonStatement) -> list[str]:
     """Say what the headline leaves out: the run's own private references, and other runs."""
     everything = _statement(prepared, ledgers, None, "the run and its private references")
-    scope = _scope(prepared)
+    rest = [_NOT_COVERED, _scope(prepared)]
     if everything.worst.value <= statement.worst.value:
-        return [scope]
+        return rest
     return [
         f"with the private references of this run released too: epsilon {everything.worst.value:.3f} "
         "for a borrower with one loan at one lender",
-        scope,
+        *rest,
     ]
 
 
