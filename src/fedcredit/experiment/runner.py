@@ -23,6 +23,7 @@ from fedcredit.experiment.prepare import FEDERATION, Prepared, lenders, open_led
 from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
+from fedcredit.experiment.wording import epsilon_text
 from fedcredit.federation.server import FederationResult, RoundRecord, federate
 from fedcredit.model.network import to_state_dict
 from fedcredit.privacy.accounting.accountants import quick_epsilon
@@ -157,7 +158,7 @@ def _note(done: RoundRecord) -> str:
         parts.append(f"loss {fit.log_loss:.4f}")
     if fit is not None and fit.auc is not None:
         parts.append(f"AUC {fit.auc:.4f}")
-    parts.append("no privacy" if done.epsilon_spent is None else f"epsilon {done.epsilon_spent:.3f}")
+    parts.append("no privacy" if done.epsilon_spent is None else f"epsilon {epsilon_text(done.epsilon_spent)}")
     return "  ".join(parts)
 
 
@@ -212,7 +213,7 @@ def _beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonStat
     if everything.worst.value <= statement.worst.value:
         return rest
     return [
-        f"with the private references of this run released too: epsilon {everything.worst.value:.3f} "
+        f"with the private references of this run released too: epsilon {epsilon_text(everything.worst.value)} "
         "for a borrower with one loan at one lender",
         *rest,
     ]
