@@ -14,7 +14,7 @@ import json
 from fedcredit import seeds
 from fedcredit.experiment.spec import Experiment
 
-_VERSION = "fedcredit/experiment/1"
+_VERSION = "fedcredit/experiment/2"
 _NOT_MEANING = {"name", "runtime", "trainer", "results_dir"}
 
 

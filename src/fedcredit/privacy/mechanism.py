@@ -1,9 +1,12 @@
 """The subsampled Gaussian mechanism's arithmetic: clip each loan's gradient, sum, add noise.
 
-Clipping aims a little below the norm, at C (1 - 2**-20), and everything after a loan's gradient is
-float64. A sum of N terms of norm C in blocks of b errs by at most (b + N / b) N C 2**-53, which for two
-neighbours stays under the margin up to a million loans in blocks of 2,048: one loan moves the released
-sum by at most C, rounding included (Casacuberta et al. 2022 show what happens otherwise).
+Clipping aims a little below the norm, at C (1 - 2**-10), to leave room for rounding (Casacuberta et al. 2022
+show what happens without it). Gradients are added up in single precision within blocks of at most 64 loans
+and in double precision between blocks. A single-precision sum of k products, in any order, errs by at
+most k 2**-24 of the sum of their magnitudes (Higham 2002, section 3.1), so a block of 64 loans with gradients of
+norm C errs by at most 64 * 64 * 2**-24 C = 2**-12 C in the Euclidean norm. Under the zero-out relation a
+neighbour's loan keeps its place and adds nothing, so one block differs: the sum moves by at most
+C (1 - 2**-10) + 2 * 2**-12 C, and the double-precision sum over blocks has the remaining 2**-11 C for itself.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 
 from fedcredit.seeds import Stream, normals
 
-CLIP_MARGIN = 2.0**-20
+CLIP_MARGIN = 2.0**-10
 LARGEST_NORM = 2.0**100
 
 
@@ -28,7 +31,7 @@ def clip_factors(squared_norms: NDArray[np.float64], clipping_norm: float) -> ND
         clipping_norm: the norm C, above 0; infinite for no clipping.
 
     Returns:
-        min(1, C (1 - 2**-20) / norm), ``[loans]``; 0 where the gradient counts as non-finite,
+        min(1, C (1 - 2**-10) / norm), ``[loans]``; 0 where the gradient counts as non-finite,
         which is a norm that is not below 2**100.
 
     Raises:
