@@ -131,7 +131,7 @@ def _bare(
     from fedcredit.experiment.spec import Strategy
     from fedcredit.federation.aggregate import aggregate
     from fedcredit.federation.server_optimiser import initial_state, released, server_step
-    from fedcredit.model.network import predict_pd
+    from fedcredit.model.torch_network import predict_pd
     from fedcredit.training.contract import RoundStreams
 
     strategy = prepared.experiment.strategy

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 import fedcredit
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Adam, Sgd
-from fedcredit.model.network import DefaultNetwork, initial_parameters, to_module
+from fedcredit.model.network import DefaultNetwork, initial_parameters
+from fedcredit.model.torch_network import to_module
 from fedcredit.privacy import mechanism
 from fedcredit.privacy.sampling import poisson_indices
 from fedcredit.seeds import Stream, normals, private_stream, public_stream

@@ -26,7 +26,7 @@ from fedcredit.experiment.prepare import Prepared
 from fedcredit.experiment.record import ReferenceRecord
 from fedcredit.experiment.references import run_reference
 from fedcredit.experiment.spec import Reference
-from fedcredit.model.network import predict_pd
+from fedcredit.model.torch_network import predict_pd
 from fedcredit.privacy.accounting.accountants import epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 

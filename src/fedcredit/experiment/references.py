@@ -23,7 +23,8 @@ from fedcredit.experiment.direct import Participant, train_directly
 from fedcredit.experiment.prepare import Prepared, initial_network, local_settings
 from fedcredit.experiment.spec import Adam, FixedSteps, Network, Reference, Sgd, Strategy
 from fedcredit.federation.protocol import release_digest
-from fedcredit.model.network import DefaultNetwork, network_from_spec, predict_pd
+from fedcredit.model.network import DefaultNetwork, network_from_spec
+from fedcredit.model.torch_network import predict_pd
 from fedcredit.privacy.accounting.calibration import calibrate
 from fedcredit.privacy.accounting.events import GaussianSteps
 from fedcredit.privacy.accounting.ledger import PrivacyLedger, Release

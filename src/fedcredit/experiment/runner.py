@@ -25,7 +25,7 @@ from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
 from fedcredit.experiment.wording import epsilon_text
 from fedcredit.federation.server import FederationResult, RoundRecord, federate
-from fedcredit.model.network import to_state_dict
+from fedcredit.model.network import to_arrays
 from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.statement import EpsilonStatement, state
@@ -233,8 +233,7 @@ def _finish(folder: RunFolder, prepared: Prepared, trained: _Trained, record: Ru
     from fedcredit.experiment.plots import write_plots
     from fedcredit.experiment.report import write_report
 
-    tensors = to_state_dict(prepared.network, trained.result.parameters)
-    folder.write_weights({name: tensor.numpy() for name, tensor in tensors.items()})
+    folder.write_weights(to_arrays(prepared.network, trained.result.parameters))
     folder.write_table("rounds.parquet", _round_rows(trained.rounds))
     folder.write_table("institutions.parquet", _institution_rows(record))
     folder.write_json("environment.json", dict(record.environment))

@@ -38,7 +38,8 @@ from fedcredit.federation.protocol import (
     write_roster_reply,
     write_train_reply,
 )
-from fedcredit.model.network import DefaultNetwork, predict_pd
+from fedcredit.model.network import DefaultNetwork
+from fedcredit.model.torch_network import predict_pd
 from fedcredit.privacy.accounting.events import GaussianSteps
 from fedcredit.privacy.accounting.ledger import NoiseDrawsError, PrivacyLedger, Release
 from fedcredit.seeds import Stream
