@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, final
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp import strategy as flower
 from numpy.typing import NDArray
@@ -245,7 +245,7 @@ class FederatedStrategy(flower.Strategy):
         content = write_model_request(request)
         self._requests = {
             Sent(institution=name, node_id=self._plan.nodes[name]): Message(
-                RecordDict(dict(content)), self._plan.nodes[name], message_type, group_id=str(server_round)
+                content.copy(), self._plan.nodes[name], message_type, group_id=str(server_round)
             )
             for name in names
         }
