@@ -76,6 +76,7 @@ def draw(paint: Callable[[Figure, Theme], None], *, height: float, dark: bool) -
         figure = Figure(figsize=(WIDTH_INCHES, height), dpi=_DOTS_PER_INCH, layout="constrained")
         FigureCanvasAgg(figure)
         paint(figure, colours)
+        _lay_out(figure)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
@@ -108,6 +109,14 @@ def label_of(name: str, *, otherwise: str) -> str:
     if any(ord(letter) not in known for letter in shown):
         return otherwise
     return shown if len(shown) <= _MAX_LABEL else f"{shown[: _MAX_LABEL - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _lay_out(figure: Figure) -> None:
+    """Find the places of all parts once; saving would do it twice, with a drawing for each."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def _settings(colours: Theme) -> dict[str, object]:

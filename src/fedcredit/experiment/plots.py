@@ -43,11 +43,11 @@ def run_pictures(record: RunRecord, *, dark: bool = False) -> tuple[Picture, ...
     return tuple(picture for picture in drawn if picture is not None)
 
 
-def write_plots(record: RunRecord, folder: Path) -> tuple[Path, ...]:
+def write_plots(pictures: Sequence[Picture], folder: Path) -> tuple[Path, ...]:
     """Write the pictures of a run into ``plots/`` of its results folder.
 
     Args:
-        record: the run.
+        pictures: what ``run_pictures`` drew.
         folder: the results folder, which exists.
 
     Returns:
@@ -56,7 +56,7 @@ def write_plots(record: RunRecord, folder: Path) -> tuple[Path, ...]:
     directory = folder / "plots"
     directory.mkdir(exist_ok=True)
     paths = []
-    for picture in run_pictures(record):
+    for picture in pictures:
         path = directory / f"{picture.name}.png"
         unfinished = path.with_suffix(".png.unfinished")
         unfinished.write_bytes(picture.png)

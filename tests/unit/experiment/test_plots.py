@@ -49,7 +49,7 @@ def test_the_same_record_gives_the_same_bytes_whatever_the_reader_has_set(made_u
 
 
 def test_pictures_come_as_files_in_the_results_folder(made_up: MakeRecord, tmp_path: Path) -> None:
-    paths = write_plots(made_up(num_rounds=5), tmp_path)
+    paths = write_plots(run_pictures(made_up(num_rounds=5)), tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
         "plots/rounds.png",
         "plots/lenders.png",
@@ -57,7 +57,7 @@ def test_pictures_come_as_files_in_the_results_folder(made_up: MakeRecord, tmp_p
         "plots/levels.png",
     ]
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == sorted(path.name for path in paths)
-    write_plots(made_up(num_rounds=5), tmp_path)
+    write_plots(run_pictures(made_up(num_rounds=5)), tmp_path)
 
 
 def test_without_privacy_the_rounds_have_no_epsilon_panel(made_up: MakeRecord) -> None:
