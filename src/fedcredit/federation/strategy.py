@@ -88,8 +88,9 @@ class FedcreditRule:
         Returns:
             The next iterate and the average so far.
         """
-        start = incoming.astype(np.float64)
-        updates = np.stack([reply.parameters.astype(np.float64) - start for reply in replies.values()])
+        updates = np.empty((len(replies), len(incoming)))
+        for row, reply in zip(updates, replies.values(), strict=True):
+            np.subtract(reply.parameters, incoming, out=row, dtype=np.float64)
         weights = np.array([self._contracts[name].weight for name in replies])
         self._state = server_step(self._strategy, self._state, aggregate(self._strategy.aggregator, updates, weights))
         return Iterate(parameters=self._state.parameters, released=released(self._state))
