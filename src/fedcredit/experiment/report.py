@@ -94,15 +94,13 @@ def run_report(record: RunRecord) -> str:
 
 
 def _run_page(record: RunRecord, pictures: Sequence[Picture]) -> str:
-    from fedcredit.experiment.plots import run_pictures
-
     return _page(
         "run.html.jinja",
         title=record.name,
         record=record,
         headline=headline(record),
         tables=[lender_table(record), reference_table(record), metric_table(record), noise_table(record)],
-        pictures=_pairs(pictures, run_pictures(record, dark=True)),
+        pictures=pictures,
         config=_as_yaml(record.experiment),
         environment=_as_yaml(record.environment),
         seconds=_as_yaml({name: round(spent, 3) for name, spent in record.seconds.items()}),
@@ -132,7 +130,7 @@ def study_report(records: Sequence[RunRecord], *, against: str | None = None) ->
         title=", ".join(studies),
         records=ordered,
         arms=arms,
-        pictures=_pairs(study_pictures(ordered), study_pictures(ordered, dark=True)),
+        pictures=study_pictures(ordered),
         remarks=list(dict.fromkeys(remark for record in ordered for remark in record.remarks)),
     )
 
@@ -148,10 +146,6 @@ def _page(template: str, **content: object) -> str:
     )
     environment.filters["data_uri"] = _data_uri
     return environment.get_template(template).render(**content)
-
-
-def _pairs(light: Sequence[Picture], dark: Sequence[Picture]) -> list[tuple[Picture, Picture]]:
-    return list(zip(light, dark, strict=True))
 
 
 def _data_uri(png: bytes) -> str:
