@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -18,6 +19,7 @@ T = TypeVar("T")
 MOST_TABLES = 2
 MOST_LOANS = 1_000_000
 _tables: dict[Hashable, Portfolio] = {}
+_lock = Lock()
 _computed: WeakKeyDictionary[Portfolio, dict[str, tuple[Hashable, object]]] = WeakKeyDictionary()
 
 
@@ -50,13 +52,15 @@ def table_of(key: Hashable | None, load: Callable[[], Portfolio]) -> Portfolio:
     Returns:
         The portfolio.
     """
-    found = None if key is None else _tables.pop(key, None)
+    with _lock:
+        found = None if key is None else _tables.pop(key, None)
     if found is None:
         found = load()
     if key is not None and found.num_loans <= MOST_LOANS:
-        _tables[key] = found
-        while len(_tables) > MOST_TABLES:
-            del _tables[next(iter(_tables))]
+        with _lock:
+            _tables[key] = found
+            while len(_tables) > MOST_TABLES:
+                del _tables[next(iter(_tables))]
     return found
 
 
