@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
@@ -32,6 +33,7 @@ def environment() -> dict[str, JsonValue]:
     }
 
 
+@functools.cache
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -50,12 +50,14 @@ class _Trained:
     rounds: tuple[RoundRecord, ...]
 
 
-def run(experiment: Experiment, *, progress: bool = True) -> RunRecord:
+def run(experiment: Experiment, *, progress: bool = True, report: bool = True) -> RunRecord:
     """Run an experiment, or read back the record of an equal one that has finished.
 
     Args:
         experiment: the experiment.
         progress: whether to draw a progress display on standard error.
+        report: whether to draw the run's pictures and its page, which costs about a CPU-second. An arm
+            of a sweep can go without: ``report.report_of`` makes them from the record at any later time.
 
     Returns:
         The record; its folder is ``files.run_folder(experiment, record.fingerprint)``.
@@ -70,7 +72,7 @@ def run(experiment: Experiment, *, progress: bool = True) -> RunRecord:
         folder = run_folder(experiment, prepared.fingerprint)
         with folder.locked(), ExitStack() as stack:
             if folder.is_finished:
-                return read_record(folder.path)
+                return _read_back(folder, report=report)
             _begin(folder, prepared)
             ledgers = open_ledgers(prepared, folder=folder.path)
             for ledger in ledgers.values():
@@ -80,7 +82,16 @@ def run(experiment: Experiment, *, progress: bool = True) -> RunRecord:
             measured = measure(prepared, trained.result.parameters, ledgers=ledgers, progress=display.stage)
             seconds["total"] = time.perf_counter() - started
             record = _record(prepared, trained, measured, ledgers, seconds)
-            _finish(folder, prepared, trained, record)
+            _finish(folder, prepared, trained, record, report=report)
+    return record
+
+
+def _read_back(folder: RunFolder, *, report: bool) -> RunRecord:
+    record = read_record(folder.path)
+    if report:
+        from fedcredit.experiment.report import report_of
+
+        report_of(record, folder.path)
     return record
 
 
@@ -228,17 +239,16 @@ def _scope(prepared: Prepared) -> str:
     return "private loans: this is the cost of this run alone; the epsilons of all runs on the same loans add up"
 
 
-def _finish(folder: RunFolder, prepared: Prepared, trained: _Trained, record: RunRecord) -> None:
+def _finish(folder: RunFolder, prepared: Prepared, trained: _Trained, record: RunRecord, *, report: bool) -> None:
     """Write what is remembered; the record comes last and closes the folder."""
-    from fedcredit.experiment.plots import write_plots
-    from fedcredit.experiment.report import write_report
-
     folder.write_weights(to_arrays(prepared.network, trained.result.parameters))
     folder.write_table("rounds.parquet", _round_rows(trained.rounds))
     folder.write_table("institutions.parquet", _institution_rows(record))
     folder.write_json("environment.json", dict(record.environment))
-    write_plots(record, folder.path)
-    write_report(record, folder.path)
+    if report:
+        from fedcredit.experiment.report import write_report
+
+        write_report(record, folder.path)
     write_record(record, folder.path)
 
 

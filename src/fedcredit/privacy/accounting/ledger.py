@@ -104,7 +104,7 @@ class PrivacyLedger:
             "fingerprint": fingerprint,
         }
         if not path.exists():
-            _begin(path, seal(header, previous=GENESIS))
+            _begin(path, seal(header, previous=GENESIS)[0])
         book = _read(path)
         _check_owner(book, header)
         if head is not None and head not in (GENESIS, *book.digests):
