@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 _PACKAGES = (
     "fedcredit", "flwr", "torch", "opacus", "dp-accounting", "hydra-core", "pydantic", "numpy", "scipy",
-    "scikit-learn", "pyarrow", "ray",
+    "scikit-learn", "pyarrow", "ray", "numba",
 )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from fedcredit.model.network import to_arrays
 from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.statement import EpsilonStatement, state
+from fedcredit.training.trainers import computed_by
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -194,7 +195,7 @@ def _record(
         references=measured.references,
         remarks=remarks(experiment, row_norm_cap=prepared.portfolio.schema.row_norm_cap),
         seconds=seconds,
-        environment=environment(),
+        environment={**environment(), "trainer": computed_by(experiment.trainer.kind, prepared.network)},
     )
 
 

@@ -60,20 +60,30 @@ def predictor(kind: Kind) -> PredictLogit:
     return torch_network.predict_logit
 
 
-def stands_in(kind: Kind, network: DefaultNetwork) -> str | None:
-    """Say that another trainer computes than the one that was asked for.
+def computed_by(kind: Kind, network: DefaultNetwork) -> str:
+    """Say which trainer computes the local rounds of a network.
 
     Args:
-        kind: the trainer's name.
+        kind: the trainer that was asked for.
         network: the network it would train.
 
     Returns:
-        One sentence, or None where the trainer itself computes.
+        Its name; or that of the one that stands in, with the reason.
     """
-    if kind != "compiled":
-        return None
-    reason = "a network with LayerNorm is not compiled" if network.layer_norm else why_not_compiled()
-    return None if reason is None else f"trainer compiled: {reason}; vectorised computed the local rounds"
+    reason = None
+    if kind == "compiled":
+        reason = "a network with LayerNorm is not compiled" if network.layer_norm else why_not_compiled()
+    return kind if reason is None else f"vectorised, because {reason}"
+
+
+def warm_up(kind: Kind) -> None:
+    """Do once what every process would do at its first round, and leave the result on the disk for them.
+
+    Args:
+        kind: the trainer's name; compiling takes seconds, the others need nothing.
+    """
+    if kind == "compiled":
+        why_not_compiled()
 
 
 @functools.cache

@@ -241,8 +241,10 @@ def test_where_numba_refuses_vectorised_takes_over_with_one_line_in_the_log(
         "trainer compiled: numba cannot compile here (OSError: no such place); vectorised computes the local rounds"
     ]
     network = DefaultNetwork(num_features=3)
-    assert "OSError" in str(trainers.stands_in("compiled", network))
-    assert trainers.stands_in("vectorised", network) is None
+    assert trainers.computed_by("compiled", network).startswith(
+        "vectorised, because numba cannot compile here (OSError"
+    )
+    assert trainers.computed_by("reference", network) == "reference"
 
 
 def test_a_network_with_layer_norm_is_handed_to_vectorised(caplog: pytest.LogCaptureFixture) -> None:
@@ -256,8 +258,8 @@ def test_a_network_with_layer_norm_is_handed_to_vectorised(caplog: pytest.LogCap
     slow = vectorised.local_round(*given, settings=SETTINGS, streams=STREAMS)
     assert np.array_equal(first.parameters, slow.parameters)
     assert len(caplog.records) == 1
-    assert "LayerNorm" in str(trainers.stands_in("compiled", network))
-    assert trainers.stands_in("compiled", DefaultNetwork(num_features=12)) is None
+    assert trainers.computed_by("compiled", network) == "vectorised, because a network with LayerNorm is not compiled"
+    assert trainers.computed_by("compiled", DefaultNetwork(num_features=12)) == "compiled"
 
 
 def test_a_change_of_any_source_file_changes_the_folder_of_compiled_code(
@@ -280,10 +282,10 @@ def test_a_change_of_any_source_file_changes_the_folder_of_compiled_code(
 def test_the_compiled_trainer_needs_neither_torch_nor_a_place_to_write(tmp_path: Path) -> None:
     script = """
 import sys
-from fedcredit.training.trainers import predictor, stands_in, trainer
+from fedcredit.training.trainers import computed_by, predictor, trainer
 trainer("compiled"), predictor("compiled")
 from fedcredit.model.network import DefaultNetwork
-assert stands_in("compiled", DefaultNetwork(num_features=2)) is None
+assert computed_by("compiled", DefaultNetwork(num_features=2)) == "compiled"
 assert "torch" not in sys.modules
 """
     blocked = tmp_path / "file"
