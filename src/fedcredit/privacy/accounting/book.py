@@ -8,13 +8,14 @@ whose draws are not those of its event.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fedcredit.privacy.accounting.chain import GENESIS, broken, seal, unseal
-from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge
 
 FORMAT = 1
 
@@ -57,6 +58,7 @@ class Book:
         size: bytes read.
         free: line of the last intent of each release that may be repeated without charge.
         committed: lines of intents that were followed by a commit or fault.
+        steps: what the entries cost so far: steps by release name and (sampling probability, noise multiplier).
     """
 
     path: Path
@@ -66,11 +68,28 @@ class Book:
     size: int = 0
     free: dict[Release, int] = field(default_factory=dict)
     committed: set[int] = field(default_factory=set)
+    steps: dict[str, Counter[tuple[float, float]]] = field(default_factory=dict)
 
     @property
     def head(self) -> str:
         """The digest of the last line."""
         return self.digests[-1] if self.digests else GENESIS
+
+    def events(self, name: str | None) -> Events:
+        """Return what the entries cost: `charges`, merged, from the running sums.
+
+        Args:
+            name: one kind of release, or None for all of them.
+
+        Returns:
+            Merged events.
+        """
+        kinds = [steps for kind, steps in self.steps.items() if name in (None, kind)]
+        return merge(
+            GaussianSteps(sampling_probability=rate, noise_multiplier=noise, num_steps=count)
+            for steps in kinds
+            for (rate, noise), count in steps.items()
+        )
 
     def absorb(self, data: bytes) -> None:
         """Verify and note more lines.
@@ -139,7 +158,7 @@ class Book:
             )
             release = Release(name=body["name"], server_round=body["server_round"], event=event, digest=body["release"])
             self.free[release] = line
-            self.entries.append(Entry(kind=kind, release=release, num_noise_draws=None))
+            self._add(Entry(kind=kind, release=release, num_noise_draws=None))
         else:
             self._settle(kind, body["intent"], body["num_noise_draws"])
 
@@ -150,7 +169,13 @@ class Book:
         self.committed.add(intent)
         if kind == "fault":
             self.free.pop(entry.release, None)
-        self.entries.append(Entry(kind=kind, release=entry.release, num_noise_draws=num_noise_draws))
+        self._add(Entry(kind=kind, release=entry.release, num_noise_draws=num_noise_draws))
+
+    def _add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        steps = self.steps.setdefault(entry.release.name, Counter())
+        for event in charges((entry,), None):
+            steps[event.sampling_probability, event.noise_multiplier] += event.num_steps
 
 
 def charges(entries: Iterable[Entry], name: str | None) -> Iterator[GaussianSteps]:

@@ -182,7 +182,7 @@ class PrivacyLedger:
             Merged events: every intent in full, and noise draws beyond an intent.
         """
         self._book.catch_up()
-        return merge(charges(self._book.entries, name))
+        return self._book.events(name)
 
     def close(self) -> None:
         """Allow no more releases."""
