@@ -170,12 +170,12 @@ def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict
     Returns:
         Lenders by name.
     """
-    experiment = prepared.experiment
+    experiment, contract_digest = prepared.experiment, prepared.contracts.digest()
     return {
         institution.name: Lender(
             institution=institution,
             contract=prepared.contracts[institution.name],
-            contract_digest=prepared.contracts.digest(),
+            contract_digest=contract_digest,
             fingerprint=prepared.fingerprint,
             network=prepared.network,
             settings=local_settings(experiment, prepared.contracts[institution.name], prepared.plan),
