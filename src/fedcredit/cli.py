@@ -122,11 +122,11 @@ def describe(file: Annotated[Path, typer.Argument(help="a csv or parquet file")]
 )
 def checksum(file: Annotated[Path, typer.Argument(help="a csv or parquet file")]) -> None:
     """Print the canonical checksum of a table."""
-    from fedcredit.data.checksum import canonical_checksum
+    from fedcredit.data.checksum import canonical_checksum, with_typed_cells
     from fedcredit.data.files import read_csv, read_parquet
 
-    read = read_parquet if file.suffix == ".parquet" else read_csv
-    typer.echo(canonical_checksum(read(file)))
+    is_parquet = file.suffix.lower() in (".parquet", ".pq")
+    typer.echo(canonical_checksum(read_parquet(file) if is_parquet else with_typed_cells(read_csv(file))))
 
 
 @config_app.command(help="Print the JSON Schema of experiments, for editors that complete yaml.")

@@ -12,6 +12,7 @@ import cloudpickle
 import pytest
 from rich.console import Console
 
+import fedcredit
 from fedcredit.cli import main
 from fedcredit.config import compose, hydra_main
 from fedcredit.config.sweeps import Launcher
@@ -80,6 +81,14 @@ def test_a_refused_arm_is_named_and_the_others_are_kept(tmp_path: Path, capsys: 
     assert "error: adhoc/run privacy.target_delta=0.01: privacy.target_delta is 0.01" in shown.err
     assert len(list(tmp_path.rglob("record.json"))) == 1
     assert "2 arms" in shown.out
+
+
+@pytest.mark.usefixtures("credit_data")
+def test_the_same_from_python(tmp_path: Path) -> None:
+    arguments = [*SMALL, "evaluation.references=[]", "seed=1,2", f"results_dir={tmp_path}"]
+    result = fedcredit.sweep(overrides=arguments, num_workers=1, progress=False)
+    assert [record.experiment["seed"] for record in result.records()] == [1, 2]
+    assert result.failures() == []
 
 
 def _mixed(experiment: Experiment) -> Finished:

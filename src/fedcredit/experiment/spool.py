@@ -47,10 +47,14 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Spool:
-    """The folder of a sweep that is going on; ``made`` are the folders above it that were not there before."""
+    """The folder of a sweep that is going on; ``made`` are the folders above it that were not there before.
+
+    Names of files in an experiment are seen from ``working_folder``, in any worker.
+    """
 
     folder: Path
     made: tuple[Path, ...] = ()
+    working_folder: Path = Path()
 
     @classmethod
     def opened(cls, parent: Path, experiments: Sequence[Experiment]) -> Spool:
@@ -66,10 +70,13 @@ class Spool:
         Raises:
             InputError: if the folder cannot be written.
         """
+        parent = parent.absolute()
         missing = tuple(place for place in (parent, *parent.parents) if not place.exists())
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            spool = cls(folder=Path(tempfile.mkdtemp(prefix="sweep-", dir=parent)), made=missing)
+            spool = cls(
+                folder=Path(tempfile.mkdtemp(prefix="sweep-", dir=parent)), made=missing, working_folder=Path.cwd()
+            )
             for arm, experiment in enumerate(experiments):
                 (spool.folder / f"{arm}.json").write_text(experiment.model_dump_json(), encoding="utf-8")
         except OSError as error:

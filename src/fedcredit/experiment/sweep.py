@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, chdir
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -193,7 +193,7 @@ def _work(spool: Spool, job: Job, arm: int) -> None:
     """Run one arm in a worker; whatever happens to it is its outcome."""
     started = time.perf_counter()
     spool.start(arm)
-    with one_thread_each():
+    with one_thread_each(), chdir(spool.working_folder):
         outcome = _attempt(job, spool.experiment(arm))
     spool.finish(outcome(arm=arm, seconds=time.perf_counter() - started, **_this_process()))
 

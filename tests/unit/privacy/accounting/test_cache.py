@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from fedcredit.privacy.accounting import accountants, cache
-from fedcredit.privacy.accounting.accountants import epsilon
+from fedcredit.privacy.accounting.accountants import epsilon, quick_epsilon
 from fedcredit.privacy.accounting.calibration import calibrate
 from fedcredit.privacy.accounting.events import GaussianSteps
 
@@ -19,11 +22,12 @@ INPUTS = {"rate": 0.1, "events": [[0.25, 1.5, 3]]}
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FEDCREDIT_CACHE", str(tmp_path))
     accountants._epsilon.cache_clear()
+    accountants._renyi.cache_clear()
     return tmp_path / "accounting"
 
 
 def only_file(folder: Path) -> Path:
-    (path,) = folder.iterdir()
+    (path,) = folder.glob("epsilon-*")
     return path
 
 
@@ -57,7 +61,7 @@ def test_prices_come_from_the_disk_in_a_new_process(folder: Path, monkeypatch: p
     accountants._epsilon.cache_clear()
     monkeypatch.setattr(accountants, "_smallest_bound", lambda *_: pytest.fail("priced again"))
     assert epsilon([EVENT], delta=1e-5) == first
-    assert only_file(folder).name.startswith("epsilon-")
+    assert only_file(folder).is_file()
 
 
 @pytest.mark.parametrize("damage", ["forged", "empty", "cut", "not text", "another shape"])
@@ -102,3 +106,30 @@ def test_folder_that_cannot_be_written_is_warned_of_and_the_result_still_counts(
     with caplog.at_level(logging.WARNING):
         assert epsilon([EVENT], delta=1e-5).value > 0.0
     assert "cannot be written" in caplog.text
+
+
+def test_divergences_come_from_the_disk_in_a_new_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = quick_epsilon([EVENT], delta=1e-5)
+    accountants._renyi.cache_clear()
+    monkeypatch.setattr(accountants, "_renyi_curve", lambda *_: pytest.fail("made again"))
+    assert quick_epsilon([EVENT], delta=1e-5) == first
+    assert [path.name.partition("-")[0] for path in folder.iterdir()] == ["renyi"]
+
+
+def test_what_is_on_disk_is_priced_without_the_library(folder: Path) -> None:
+    epsilon([EVENT], delta=1e-5)
+    quick_epsilon([EVENT], delta=1e-5)
+    calibrate(target_epsilon=0.5, delta=1e-5, sampling_probability=0.25, num_steps=3)
+    code = f"""
+import sys
+from fedcredit.privacy.accounting.accountants import epsilon, quick_epsilon
+from fedcredit.privacy.accounting.calibration import calibrate
+from fedcredit.privacy.accounting.events import GaussianSteps
+event = {EVENT!r}
+epsilon([event], delta=1e-5), quick_epsilon([event], delta=1e-5)
+calibrate(target_epsilon=0.5, delta=1e-5, sampling_probability=0.25, num_steps=3)
+print("dp_accounting" in sys.modules)
+"""
+    found = {**os.environ, "PYTHONPATH": str(Path(accountants.__file__).parents[3])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=found)
+    assert done.stdout == "False\n"
