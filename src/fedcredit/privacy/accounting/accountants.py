@@ -241,7 +241,8 @@ def _losses(event: GaussianSteps, grid: float) -> Any:  # noqa: ANN401 (dp-accou
     return _one_step(event.sampling_probability, event.noise_multiplier, grid).self_compose(event.num_steps)
 
 
-@functools.lru_cache(maxsize=4)
+# Holds what two neighbouring prices of a statement share: the pooled and one-shot steps on each of their grids.
+@functools.lru_cache(maxsize=12)
 def _one_step(sampling_probability: float, noise_multiplier: float, grid: float) -> Any:  # noqa: ANN401
     from dp_accounting.pld import privacy_loss_distribution
 
