@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import cloudpickle
 import pytest
@@ -22,6 +25,7 @@ from fedcredit.experiment.record import RunRecord, read_record, record_folders
 from fedcredit.experiment.runner import run
 from fedcredit.experiment.spec import Experiment
 from fedcredit.experiment.sweep import Finished, SweepResult, run_sweep
+from fedcredit.experiment.workers import call_all, one_thread_each
 
 SMALL = [
     "portfolio=german", "partition=quantity", "partition.num_institutions=3", "privacy.target_delta=1e-4",
@@ -115,3 +119,26 @@ def test_a_killed_worker_takes_no_other_arm_with_it(tmp_path: Path) -> None:
     assert {outcome.text for outcome in result.outcomes if outcome.kind == "done"} == {"1"}
     assert str(os.getpid()) not in {str(outcome.folder).rpartition("/")[2] for outcome in result.outcomes}
     assert list(tmp_path.iterdir()) == []
+
+
+def _process(folder: Path, number: int) -> int:
+    (folder / f"{os.getpid()}").touch()
+    time.sleep(0.1)
+    return os.getpid()
+
+
+def test_accounting_and_arms_share_their_worker_processes(tmp_path: Path) -> None:
+    def sweep(experiments: Sequence[Experiment], launcher: Launcher) -> set[int]:
+        with one_thread_each():
+            ahead = set(call_all(partial(_process, tmp_path), range(6), num_workers=2))
+            for place in tmp_path.iterdir():
+                place.unlink()
+            launcher.launch(cast("Callable[[int], None]", partial(_process, tmp_path)), range(6), folder=tmp_path)
+        return ahead
+
+    def alone(experiment: Experiment) -> set[int]:
+        raise AssertionError
+
+    ahead = hydra_main(["-m", "seed=range(6)", TWO, f"results_dir={tmp_path}"], job=alone, sweep=sweep)
+    assert {int(place.name) for place in tmp_path.iterdir()} == ahead
+    assert os.getpid() not in (ahead or ())
