@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from fedcredit.errors import InputError
 from fedcredit.model.network import DefaultNetwork
 from fedcredit.training.contract import LocalRound, PredictLogit
+from fedcredit.training.kept_code import is_kept
 
 Kind = Literal["compiled", "vectorised", "reference"]
 LOGGER = logging.getLogger("fedcredit.trainer")
@@ -82,7 +83,7 @@ def warm_up(kind: Kind) -> None:
     Args:
         kind: the trainer's name; compiling takes seconds, the others need nothing.
     """
-    if kind == "compiled":
+    if kind == "compiled" and not is_kept():
         why_not_compiled()
 
 
