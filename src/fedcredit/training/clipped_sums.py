@@ -1,0 +1,221 @@
+"""Clipped gradient sums of a batch, without a loan's gradient ever being laid out.
+
+For a linear layer with input a and pre-activation gradient g a loan's squared gradient norm is
+(1 + |a|^2) |g|^2 (Goodfellow 2015), in float64, and a block's clipped sum is one float32 product of the
+scaled g with a; block sums are added in float64 (`fedcredit.privacy.mechanism` says why that is enough). A
+loan whose numbers are too large for single precision is taken out of its block and added in float64; one whose
+gradient counts as zero is taken out and left out. Which loans these are, each loan says alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedcredit.model.blocks import BLOCK_ROWS
+from fedcredit.model.network import DefaultNetwork
+from fedcredit.privacy.mechanism import LARGEST_NORM
+from fedcredit.training.derivatives import Derivatives, Desk, Factors
+
+_WIDE = torch.float64
+_MOST_BLOCKS = 32
+_LARGEST_INPUT = 2.0**40
+LayOut = Callable[[Desk, slice], None]
+Clip = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Product:
+    """A linear layer's factors ``[blocks, 64, width]`` and the room for its sums by block."""
+
+    gradient: torch.Tensor
+    value: torch.Tensor
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Room:
+    """Memory for the sums of some blocks.
+
+    Attributes:
+        desk: where the derivatives are worked out.
+        sums: all sums by block, ``[blocks, num_parameters]``.
+        products: by linear layer, what is multiplied and added up, and where to; kept where it stays in place.
+        scale: what each row is multiplied with, ``[blocks, 64, 1]``.
+    """
+
+    desk: Desk
+    sums: torch.Tensor
+    products: tuple[_Product, ...]
+    scale: torch.Tensor
+
+
+class ClippedSums:
+    """Clipped gradient sums at parameters that the caller changes in place."""
+
+    def __init__(
+        self,
+        network: DefaultNetwork,
+        parameters: torch.Tensor,
+        *,
+        clip: Clip,
+        pos_weight: float,
+        num_rows: int,
+    ) -> None:
+        """Lay the memory out, on the device of the parameters.
+
+        Args:
+            network: the network's shape.
+            parameters: flat parameters, ``[num_parameters]``, float32; they are looked at anew each time.
+            clip: gives, from the squared norms of the loans' gradients, what each is multiplied with; 0 where the
+                gradient counts as zero.
+            pos_weight: public weight of the loans that defaulted.
+            num_rows: rows of a batch there should be room for at once; public, and at most 2,048 are.
+        """
+        self._capacity = min(max(1, -(-num_rows // BLOCK_ROWS)), _MOST_BLOCKS)
+        self._network = network
+        self._device = parameters.device
+        self._clip = clip
+        self._pos_weight = pos_weight
+        self._derivatives = Derivatives(network, parameters, capacity=self._capacity)
+        self._desk = self._derivatives.desk()
+        self._sums = torch.empty(self._capacity, network.num_parameters, device=self._device)
+        self._rooms: dict[int, _Room] = {}
+
+    def of_rows(self, num_rows: int, lay_out: LayOut) -> torch.Tensor:
+        """Sum the clipped gradients of a batch.
+
+        Args:
+            num_rows: how many loans the batch has, possibly none.
+            lay_out: puts some rows of the batch on a desk.
+
+        Returns:
+            The sum, ``[num_parameters]``, float64, finite.
+        """
+        total: torch.Tensor | None = None
+        at_once = self._capacity * BLOCK_ROWS
+        for first in range(0, num_rows, at_once):
+            rows = slice(first, min(first + at_once, num_rows))
+            count = rows.stop - rows.start
+            room = self._room(-(-count // BLOCK_ROWS))
+            lay_out(room.desk, rows)
+            part = self._of_room(room, count)
+            total = part if total is None else total.add_(part)
+        if total is None:
+            return torch.zeros(self._network.num_parameters, dtype=_WIDE, device=self._device)
+        return total
+
+    def _room(self, num_blocks: int) -> _Room:
+        if num_blocks not in self._rooms:
+            desk, sums = self._desk.first(num_blocks), self._sums[:num_blocks]
+            self._rooms[num_blocks] = _Room(
+                desk=desk,
+                sums=sums,
+                products=() if desk.factors is None else _products(self._network, desk.factors, sums),
+                scale=torch.empty(num_blocks, BLOCK_ROWS, 1, device=self._device),
+            )
+        return self._rooms[num_blocks]
+
+    def _of_room(self, room: _Room, count: int) -> torch.Tensor:
+        found = self._derivatives.derive(room.desk, self._pos_weight)
+        squared, inputs = _squared_norms(room.desk, found)
+        factors = np.zeros(len(squared))
+        factors[:count] = self._clip(squared[:count])
+        is_plain = squared.max() < LARGEST_NORM**2 and inputs.max() < _LARGEST_INPUT**2
+        apart = None if is_plain else self._set_apart(found, factors, squared, inputs)
+        room.scale.view(-1).copy_(torch.from_numpy(factors))
+        for gradient in _gradients(room.desk, found):
+            gradient.mul_(room.scale)
+        for product in room.products or _products(self._network, found, room.sums):
+            torch.bmm(product.gradient.mT, product.value, out=product.weight)
+            torch.sum(product.gradient, 1, out=product.bias)
+        for (gradient, value), layer in zip(found.norms, self._network.layers, strict=False):
+            torch.sum(gradient * value, 1, out=room.sums[:, layer.norm_weight])
+            torch.sum(gradient, 1, out=room.sums[:, layer.norm_bias])
+        total = torch.sum(room.sums, 0, dtype=_WIDE)
+        return total if apart is None else total.add_(apart)
+
+    def _set_apart(
+        self, found: Factors, factors: NDArray[np.float64], squared: NDArray[np.float64], inputs: NDArray[np.float64]
+    ) -> torch.Tensor:
+        """Take out the rows that single precision does not hold, and add up in float64 those that count."""
+        large = ~((squared < LARGEST_NORM**2) & (inputs < _LARGEST_INPUT**2))
+        counted, gone = (
+            torch.from_numpy(np.flatnonzero(rows)).to(self._device) for rows in (large & (factors > 0.0), large)
+        )
+        scale = torch.from_numpy(factors).to(self._device)[counted].unsqueeze(-1)
+        taken = [
+            (scale * gradient.flatten(0, 1)[counted], value.flatten(0, 1)[counted].to(_WIDE))
+            for gradient, value in found.pairs
+        ]
+        total = torch.empty(self._network.num_parameters, dtype=_WIDE, device=self._device)
+        depth = len(found.linear)
+        for position, layer in enumerate(self._network.layers):
+            gradient, value = taken[position]
+            gradient, value = gradient[:, : layer.num_outputs], value[:, : layer.num_inputs]
+            total[layer.weight] = (gradient.t() @ value).reshape(-1)
+            total[layer.bias] = gradient.sum(0)
+            if layer.norm_weight is not None and layer.norm_bias is not None:
+                gradient, value = taken[depth + position]
+                total[layer.norm_weight] = (gradient * value).sum(0)
+                total[layer.norm_bias] = gradient.sum(0)
+        for pair in found.pairs:
+            for values in pair:
+                values.flatten(0, 1)[gone] = 0.0
+        return total
+
+
+def _products(network: DefaultNetwork, found: Factors, sums: torch.Tensor) -> tuple[_Product, ...]:
+    return tuple(
+        _Product(
+            gradient=gradient[..., : layer.num_outputs],
+            value=value[..., : layer.num_inputs],
+            weight=sums[:, layer.weight].view(len(sums), layer.num_outputs, layer.num_inputs),
+            bias=sums[:, layer.bias],
+        )
+        for layer, (gradient, value) in zip(network.layers, found.linear, strict=True)
+    )
+
+
+def _gradients(desk: Desk, found: Factors) -> list[torch.Tensor]:
+    """All gradients, those of one width in one piece where they lie together."""
+    if desk.factors is None:
+        return [gradient for gradient, _ in found.pairs]
+    return [*(memory[len(positions) :] for memory, positions in desk.families), desk.residual]
+
+
+def _squared_norms(desk: Desk, found: Factors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Squared norm of each row's gradient, and of its inputs to all linear layers, ``[rows]`` each, float64."""
+    gradients, inputs = _squares(desk, found)
+    with np.errstate(invalid="ignore", over="ignore"):
+        squared, sizes = np.zeros_like(inputs[0]), np.zeros_like(inputs[0])
+        for gradient, size in zip(gradients, inputs, strict=True):
+            squared += gradient * (1.0 + size)
+            sizes += size
+        for output, value in found.norms:
+            squared += _square(output) + _square(output.to(_WIDE) * value)
+    return squared, sizes
+
+
+def _squares(desk: Desk, found: Factors) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """Squared norms of the linear layers' gradients, and of their inputs."""
+    if desk.factors is None:
+        return [_square(gradient) for gradient, _ in found.linear], [_square(value) for _, value in found.linear]
+    depth = len(desk.hidden)
+    gradients, inputs = [_square(desk.residual)] * (depth + 1), [_square(desk.rows)] * (depth + 1)
+    for memory, positions in desk.families:
+        squares = _square(memory)
+        for place, position in enumerate(positions):
+            inputs[position + 1], gradients[position] = squares[place], squares[len(positions) + place]
+    return gradients, inputs
+
+
+def _square(values: torch.Tensor) -> NDArray[np.float64]:
+    """Squared norm of each row of ``[..., blocks, 64, width]``, in float64, as ``[..., rows]``."""
+    norms: NDArray[np.float64] = torch.linalg.vector_norm(values, dim=-1, dtype=_WIDE).flatten(-2).cpu().numpy()
+    return np.square(norms, out=norms)
