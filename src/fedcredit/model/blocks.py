@@ -119,6 +119,8 @@ def row_product(inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     if num_outputs == 1:
         return (inputs * weight[0]).sum(-1, keepdim=True)
     more_inputs = -num_inputs % _COLUMNS if inputs.requires_grad else 0
+    if more_inputs == 0 and num_outputs % _COLUMNS == 0:
+        return torch.bmm(inputs, weight.t().expand(len(inputs), -1, -1))
     square = functional.pad(weight.t(), (0, -num_outputs % _COLUMNS, 0, more_inputs))
     products = torch.bmm(functional.pad(inputs, (0, more_inputs)), square.expand(len(inputs), -1, -1))
     return products[..., :num_outputs]

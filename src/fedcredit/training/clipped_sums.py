@@ -191,12 +191,12 @@ def _gradients(desk: Desk, found: Factors) -> list[torch.Tensor]:
 
 def _squared_norms(desk: Desk, found: Factors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Squared norm of each row's gradient, and of its inputs to all linear layers, ``[rows]`` each, float64."""
-    gradients, inputs = _squares(desk, found)
+    gradients, inputs = (np.array(squares) for squares in _squares(desk, found))
+    sizes: NDArray[np.float64] = inputs.sum(axis=0)
     with np.errstate(invalid="ignore", over="ignore"):
-        squared, sizes = np.zeros_like(inputs[0]), np.zeros_like(inputs[0])
-        for gradient, size in zip(gradients, inputs, strict=True):
-            squared += gradient * (1.0 + size)
-            sizes += size
+        inputs += 1.0
+        inputs *= gradients
+        squared: NDArray[np.float64] = inputs.sum(axis=0)
         for output, value in found.norms:
             squared += _square(output) + _square(output.to(_WIDE) * value)
     return squared, sizes

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fedcredit.model.blocks import BLOCK_ROWS, Trace, to_columns, trace_blocks
 from fedcredit.model.network import DefaultNetwork
@@ -124,6 +127,11 @@ class Desk:
     hidden: tuple[_Hidden, ...]
     families: tuple[tuple[torch.Tensor, tuple[int, ...]], ...]
     factors: Factors | None
+
+    @cached_property
+    def host(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Rows ``[rows, features]`` and labels ``[rows]`` as numpy sees them, where they lie in the host's memory."""
+        return self.rows.flatten(0, 1).numpy(), self.labels.flatten().numpy()
 
     def first(self, num_blocks: int) -> Desk:
         """Give the room of the first blocks.

@@ -210,7 +210,7 @@ def _from_host(features: NDArray[np.float32], default: NDArray[np.float32], batc
     def lay_out(desk: Desk, rows: slice) -> None:
         places = batch[rows]
         count = len(places)
-        table, labels = desk.rows.view(-1, features.shape[1]).numpy(), desk.labels.view(-1).numpy()
+        table, labels = desk.host
         np.take(features, places, axis=0, out=table[:count], mode="clip")
         np.take(default, places, out=labels[:count], mode="clip")
         table[count:] = 0.0
