@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -39,20 +40,51 @@ class _Product:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What is done with the factors, in as few calls as their memory allows.
+
+    Attributes:
+        measured: pieces whose rows' norms are taken, each ``[..., blocks, 64, width]``, and where these go.
+        gradients: pieces that are multiplied with each row's clip factor.
+        gradient_places: where the norms of the linear layers' gradients lie.
+        input_places: where the norms of their inputs lie.
+        products: what is multiplied and added up in the linear layers.
+    """
+
+    measured: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    gradients: tuple[torch.Tensor, ...]
+    gradient_places: NDArray[np.intp]
+    input_places: NDArray[np.intp]
+    products: tuple[_Product, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Room:
     """Memory for the sums of some blocks.
 
     Attributes:
         desk: where the derivatives are worked out.
         sums: all sums by block, ``[blocks, num_parameters]``.
-        products: by linear layer, what is multiplied and added up, and where to; kept where it stays in place.
+        norms: norms of gradients and inputs, ``[2 linear layers, blocks, 64]``, float64.
         scale: what each row is multiplied with, ``[blocks, 64, 1]``.
+        plan: what is done with the factors, where they stay in place.
     """
 
     desk: Desk
     sums: torch.Tensor
-    products: tuple[_Product, ...]
+    norms: torch.Tensor
     scale: torch.Tensor
+    plan: _Plan | None
+
+    @cached_property
+    def _same_norms(self) -> NDArray[np.float64] | None:
+        return self.norms.flatten(1).numpy() if self.norms.device.type == "cpu" else None
+
+    @property
+    def norms_on_host(self) -> NDArray[np.float64]:
+        """The norms, ``[2 linear layers, rows]``; the same memory where they lie on the host."""
+        found = self._same_norms
+        return self.norms.flatten(1).cpu().numpy() if found is None else found
 
 
 class ClippedSums:
@@ -113,25 +145,29 @@ class ClippedSums:
     def _room(self, num_blocks: int) -> _Room:
         if num_blocks not in self._rooms:
             desk, sums = self._desk.first(num_blocks), self._sums[:num_blocks]
+            shape = 2 * len(self._network.layers), num_blocks, BLOCK_ROWS
+            norms = torch.empty(shape, dtype=_WIDE, device=self._device)
             self._rooms[num_blocks] = _Room(
                 desk=desk,
                 sums=sums,
-                products=() if desk.factors is None else _products(self._network, desk.factors, sums),
+                norms=norms,
                 scale=torch.empty(num_blocks, BLOCK_ROWS, 1, device=self._device),
+                plan=None if desk.factors is None else _plan_of_desk(self._network, desk, desk.factors, norms, sums),
             )
         return self._rooms[num_blocks]
 
     def _of_room(self, room: _Room, count: int) -> torch.Tensor:
         found = self._derivatives.derive(room.desk, self._pos_weight)
-        squared, inputs = _squared_norms(room.desk, found)
+        plan = _plan(self._network, found, room.norms, room.sums) if room.plan is None else room.plan
+        squared, inputs = _squared_norms(room, plan, found)
         factors = np.zeros(len(squared))
         factors[:count] = self._clip(squared[:count])
         is_plain = squared.max() < LARGEST_NORM**2 and inputs.max() < _LARGEST_INPUT**2
         apart = None if is_plain else self._set_apart(found, factors, squared, inputs)
         room.scale.view(-1).copy_(torch.from_numpy(factors))
-        for gradient in _gradients(room.desk, found):
+        for gradient in plan.gradients:
             gradient.mul_(room.scale)
-        for product in room.products or _products(self._network, found, room.sums):
+        for product in plan.products:
             torch.bmm(product.gradient.mT, product.value, out=product.weight)
             torch.sum(product.gradient, 1, out=product.bias)
         for (gradient, value), layer in zip(found.norms, self._network.layers, strict=False):
@@ -170,6 +206,43 @@ class ClippedSums:
         return total
 
 
+def _plan(network: DefaultNetwork, found: Factors, norms: torch.Tensor, sums: torch.Tensor) -> _Plan:
+    """Plan for factors that lie anywhere: each is a piece of its own."""
+    depth = len(found.linear)
+    gradients, values = zip(*found.linear, strict=True)
+    return _Plan(
+        measured=tuple(zip((*gradients, *values), norms, strict=True)),
+        gradients=tuple(gradient for gradient, _ in found.pairs),
+        gradient_places=np.arange(depth),
+        input_places=np.arange(depth, 2 * depth),
+        products=_products(network, found, sums),
+    )
+
+
+def _plan_of_desk(
+    network: DefaultNetwork, desk: Desk, factors: Factors, norms: torch.Tensor, sums: torch.Tensor
+) -> _Plan:
+    """Plan for factors that lie on a desk: hidden layers of one width are one piece."""
+    depth = len(factors.linear)
+    measured = [(desk.rows, norms[0]), (desk.residual, norms[1])]
+    gradient_places, input_places = [1] * depth, [0] * depth
+    gradients = [desk.residual]
+    for memory, positions in desk.families:
+        first, count = 2 + sum(len(piece) for piece, _ in measured[2:]), len(positions)
+        measured.append((memory, norms[first : first + 2 * count]))
+        gradients.append(memory[count:])
+        for place, position in enumerate(positions):
+            input_places[position + 1] = first + place
+            gradient_places[position] = first + count + place
+    return _Plan(
+        measured=tuple(measured),
+        gradients=tuple(gradients),
+        gradient_places=np.array(gradient_places),
+        input_places=np.array(input_places),
+        products=_products(network, factors, sums),
+    )
+
+
 def _products(network: DefaultNetwork, found: Factors, sums: torch.Tensor) -> tuple[_Product, ...]:
     return tuple(
         _Product(
@@ -182,40 +255,19 @@ def _products(network: DefaultNetwork, found: Factors, sums: torch.Tensor) -> tu
     )
 
 
-def _gradients(desk: Desk, found: Factors) -> list[torch.Tensor]:
-    """All gradients, those of one width in one piece where they lie together."""
-    if desk.factors is None:
-        return [gradient for gradient, _ in found.pairs]
-    return [*(memory[len(positions) :] for memory, positions in desk.families), desk.residual]
-
-
-def _squared_norms(desk: Desk, found: Factors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _squared_norms(room: _Room, plan: _Plan, found: Factors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Squared norm of each row's gradient, and of its inputs to all linear layers, ``[rows]`` each, float64."""
-    gradients, inputs = (np.array(squares) for squares in _squares(desk, found))
+    for values, norms in plan.measured:
+        torch.linalg.vector_norm(values, dim=-1, dtype=_WIDE, out=norms)
+    squares = np.square(room.norms_on_host)
+    gradients, inputs = squares.take(plan.gradient_places, axis=0), squares.take(plan.input_places, axis=0)
     sizes: NDArray[np.float64] = inputs.sum(axis=0)
     with np.errstate(invalid="ignore", over="ignore"):
         inputs += 1.0
         inputs *= gradients
         squared: NDArray[np.float64] = inputs.sum(axis=0)
         for output, value in found.norms:
-            squared += _square(output) + _square(output.to(_WIDE) * value)
+            for part in (output, output.to(_WIDE) * value):
+                norms = torch.linalg.vector_norm(part, dim=-1, dtype=_WIDE)
+                squared += np.square(norms.flatten().cpu().numpy())
     return squared, sizes
-
-
-def _squares(desk: Desk, found: Factors) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-    """Squared norms of the linear layers' gradients, and of their inputs."""
-    if desk.factors is None:
-        return [_square(gradient) for gradient, _ in found.linear], [_square(value) for _, value in found.linear]
-    depth = len(desk.hidden)
-    gradients, inputs = [_square(desk.residual)] * (depth + 1), [_square(desk.rows)] * (depth + 1)
-    for memory, positions in desk.families:
-        squares = _square(memory)
-        for place, position in enumerate(positions):
-            inputs[position + 1], gradients[position] = squares[place], squares[len(positions) + place]
-    return gradients, inputs
-
-
-def _square(values: torch.Tensor) -> NDArray[np.float64]:
-    """Squared norm of each row of ``[..., blocks, 64, width]``, in float64, as ``[..., rows]``."""
-    norms: NDArray[np.float64] = torch.linalg.vector_norm(values, dim=-1, dtype=_WIDE).flatten(-2).cpu().numpy()
-    return np.square(norms, out=norms)

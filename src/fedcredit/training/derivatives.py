@@ -51,12 +51,12 @@ class _Activation:
 
 _ACTIVATIONS: Mapping[str, _Activation] = {
     "relu": _Activation(
-        apply=lambda product, out: _aten.relu_(out),
+        apply=lambda product, out: out.relu_(),
         derive=lambda gradient, output: _aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient),
         from_output=True,
     ),
     "tanh": _Activation(
-        apply=lambda product, out: _aten.tanh_(out),
+        apply=lambda product, out: out.tanh_(),
         derive=lambda gradient, output: _aten.tanh_backward.grad_input(gradient, output, grad_input=gradient),
         from_output=True,
     ),
