@@ -278,15 +278,15 @@ def _philox(
         c0, c1, c2, c3 = (p1 >> _SHIFT) ^ c1 ^ np.uint64(k0), p1 & _LOW, (p0 >> _SHIFT) ^ c3 ^ np.uint64(k1), p0 & _LOW
     for place, word in enumerate((c0, c1, c2, c3)):
         scratch[place] = word
-    c0, c1, c2, c3, p0, p1 = scratch
-    for k0, k1 in keys[2:]:
-        np.multiply(c0, _M0, out=p0)
-        np.multiply(c2, _M1, out=p1)
-        for high, low, product, subkey in ((c0, c1, p1, k0), (c2, c3, p0, k1)):
-            np.right_shift(product, _SHIFT, out=high)
-            np.bitwise_xor(high, low, out=high)
-            np.bitwise_xor(high, np.uint64(subkey), out=high)
-            np.bitwise_and(product, _LOW, out=low)
+    even, odd, products = scratch[0:4:2], scratch[1:4:2], scratch[4:6]
+    crossed, column = products[::-1], (2,) + (1,) * (scratch.ndim - 1)
+    multipliers = np.array([_M0, _M1], dtype=np.uint64).reshape(column)
+    for subkeys in np.array(keys[2:], dtype=np.uint64):
+        np.multiply(even, multipliers, out=products)
+        np.right_shift(crossed, _SHIFT, out=even)
+        np.bitwise_xor(even, odd, out=even)
+        np.bitwise_xor(even, subkeys.reshape(column), out=even)
+        np.bitwise_and(crossed, _LOW, out=odd)
     return scratch[:4]
 
 
