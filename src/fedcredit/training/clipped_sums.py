@@ -202,7 +202,7 @@ class ClippedSums:
                 total[layer.norm_bias] = gradient.sum(0)
         for pair in found.pairs:
             for values in pair:
-                values.flatten(0, 1)[gone] = 0.0
+                values.view(-1, values.shape[-1])[gone] = 0.0
         return total
 
 

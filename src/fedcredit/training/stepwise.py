@@ -131,7 +131,7 @@ def walk(
             gradient /= settings.divisor
         else:
             gradient = total / settings.divisor
-        if settings.proximal_weight > 0.0:
+        if settings.proximal_weight != 0.0:
             gradient = gradient + settings.proximal_weight * (current - incoming)
         change, state = optimiser.advance(settings.optimiser, state, gradient)
         current += change

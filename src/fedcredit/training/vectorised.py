@@ -71,10 +71,11 @@ def _on_host(
 ) -> LocalOutcome:
     """Take the steps in the host's memory, which numpy and torch share."""
     current: NDArray[Any] = parameters.astype(np.float32)
+    table, labels = (np.asarray(values, dtype=np.float32) for values in (features, default))
     sums = _sums_of_round(network, torch.from_numpy(current), len(features), settings)
 
     def gradient_sum(_: NDArray[Any], batch: NDArray[Any]) -> NDArray[Any]:
-        return sums.of_rows(len(batch), _from_host(features, default, batch)).numpy()
+        return sums.of_rows(len(batch), _from_host(table, labels, batch)).numpy()
 
     num_noise_draws = walk(
         gradient_sum,
@@ -200,8 +201,9 @@ def clipped_gradient_sum(
     """
     with full_precision(), torch.no_grad():
         sums = _sums(network, torch.tensor(parameters), clipping_norm, pos_weight, num_rows=len(default))
-        everything = np.arange(len(default))
-        return sums.of_rows(len(default), _from_host(features, default, everything)).numpy() + 0.0
+        table, labels = (np.asarray(values, dtype=np.float32) for values in (features, default))
+        lay_out = _from_host(table, labels, np.arange(len(default)))
+        return sums.of_rows(len(default), lay_out).numpy() + 0.0
 
 
 def _from_host(features: NDArray[np.float32], default: NDArray[np.float32], batch: NDArray[np.int64]) -> LayOut:
