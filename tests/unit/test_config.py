@@ -64,6 +64,8 @@ MALFORMED = [
     ("partition=natural", "partition.column: missing", "partition.column="),
     ("partition.kind=bands", "partition.column: missing", "partition.column="),
     ("strategy.kind=flower", "strategy/flower", "flower_fedavg"),
+    ("trainer.device=tpu", "trainer.device is 'tpu'", "'cuda'"),
+    ("trainer={kind: reference, device: cuda}", "trainer.device is 'cuda'", "trainer.kind=vectorised"),
     ("runtime=spark", "runtime/spark", "inline, ray"),
     ("seed=${split_sed}", "split_sed", "not found"),
     ("+seed=3", "seed", "++seed=3"),

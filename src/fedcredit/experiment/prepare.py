@@ -183,7 +183,7 @@ def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict
             noise=_stream(prepared, institution.name, "noise"),
             ledger=ledgers.get(institution.name),
             event=prepared.plan.round_event(institution.name) if prepared.plan.is_private else None,
-            trainer=trainer(experiment.trainer.kind),
+            trainer=trainer(experiment.trainer.kind, device=experiment.trainer.device),
             predict=predictor(experiment.trainer.kind),
         )
         for institution in prepared.institutions
