@@ -90,7 +90,7 @@ def test_normals_are_right_at_the_ends_of_every_branch(radius: int, angle: int) 
     step=st.integers(0, 2**32 - 1),
 )
 def test_batches_are_those_of_the_package(num_loans: int, probability: float, step: int) -> None:
-    gaps, loans = np.empty((4, draws.GAP_BLOCKS), dtype=np.uint32), np.empty(num_loans, dtype=np.int64)
+    gaps, loans = np.empty((4, 16), dtype=np.uint32), np.empty(num_loans, dtype=np.int64)
     size = draws.sample(KEYS, 9, step, probability, gaps, loans)
     expected = poisson_indices(STREAM, num_loans=num_loans, probability=probability, server_round=9, step=step)
     assert np.array_equal(loans[:size], expected)

@@ -49,7 +49,7 @@ def _normal_distribution(value, density):
 
 
 @exact
-def _relu_row(values, slopes):
+def _relu(values, slopes):
     for i in range(len(values)):
         value = values[i]
         slopes[i] = _ZERO if value <= _ZERO else _ONE
@@ -76,13 +76,17 @@ def _gelu_row(values, slopes):
 
 @exact
 def activate(activation, space, at, slope, rows, width):
-    """Replace pre-activations ``[rows, width]`` by activations, and keep the slopes beside them, row by row."""
+    """Replace pre-activations ``[rows, width]`` by activations, and keep the slopes beside them.
+
+    What rounds is worked row by row, so that vectors fall on every row in the same way.
+    """
+    if activation == RELU:
+        _relu(space[at : at + rows * width], space[slope : slope + rows * width])
+        return
     for row in range(rows):
         values = space[at + row * width : at + (row + 1) * width]
         slopes = space[slope + row * width : slope + (row + 1) * width]
-        if activation == RELU:
-            _relu_row(values, slopes)
-        elif activation == TANH:
+        if activation == TANH:
             _tanh_row(values, slopes)
         else:
             _gelu_row(values, slopes)

@@ -12,7 +12,6 @@ import numpy as np
 
 from fedcredit.training.compiled.compilation import exact, reassociated
 
-GAP_BLOCKS = 64
 _F = np.float32
 _HALF, _ONE, _TWO = _F(0.5), _F(1.0), _F(2.0)
 _LN2, _TURN, _PER_WORD = _F(math.log(2.0)), _F(2.0 * math.pi / 2.0**32), _F(2.0**-32)

@@ -16,8 +16,8 @@ from fedcredit.model.network import BLOCK_ROWS
 from fedcredit.privacy.mechanism import CLIP_MARGIN, LARGEST_NORM
 from fedcredit.training.compiled.activations import activate
 from fedcredit.training.compiled.compilation import entry, exact, reassociated
-from fedcredit.training.compiled.draws import GAP_BLOCKS, philox, sample
 from fedcredit.training.compiled.draws import normals as normals_of
+from fedcredit.training.compiled.draws import philox, sample
 from fedcredit.training.compiled.layout import (
     BACKWARD,
     BIAS,
@@ -222,8 +222,7 @@ def _block(layout, activation, space, zeros, features, default, loans, first, ro
     line = layout[0]
     for row in range(rows):
         at, loan = line[INPUT] + row * line[WIDTH], loans[first + row]
-        for i in range(line[INPUTS]):
-            space[at + i] = features[loan, i]
+        space[at : at + line[INPUTS]] = features[loan]
     logits = np.empty(rows, dtype=np.float32)
     _forward(layout, activation, space, rows, logits)
     _residuals(logits, default, loans, first, rows, pos_weight, space, layout[-1][GRADIENT])
@@ -328,7 +327,8 @@ def local_steps(
     gradient, first, second = np.empty(size), np.zeros(size), np.zeros(size)
     blocks = (size + 3) // 4
     words, normals = np.empty((4, blocks), dtype=np.uint32), np.empty(4 * blocks, dtype=np.float32)
-    gaps = np.empty((4, GAP_BLOCKS), dtype=np.uint32)
+    likely = probability * len(default)
+    gaps = np.empty((4, 8 + int(0.5 * likely + 1.5 * math.sqrt(likely))), dtype=np.uint32)
     loans = np.empty(len(default), dtype=np.int64)
     squared = np.empty(BLOCK_ROWS)
     draws = 0
@@ -418,6 +418,6 @@ def predicted_logits(layout, sizes, activation, parameters, features, logits):
     for start in range(0, len(features), BLOCK_ROWS):
         rows = min(BLOCK_ROWS, len(features) - start)
         for row in range(rows):
-            for i in range(line[INPUTS]):
-                space[line[INPUT] + row * line[WIDTH] + i] = features[start + row, i]
+            at = line[INPUT] + row * line[WIDTH]
+            space[at : at + line[INPUTS]] = features[start + row]
         _forward(layout, activation, space, rows, logits[start : start + rows])
