@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fedcredit.privacy.accounting import storage
 from fedcredit.privacy.accounting.chain import GENESIS, broken, seal, unseal
 from fedcredit.privacy.accounting.events import GaussianSteps
 
@@ -103,15 +104,22 @@ class Book:
             file.seek(self.size)
             self.absorb(file.read())
 
-    def append(self, body: Mapping[str, object]) -> None:
+    def append(self, body: Mapping[str, object], *, durable: bool) -> None:
         """Write and note a line.
 
         Args:
             body: its members.
+            durable: whether the line must be on the disk when this returns.
+
+        Raises:
+            InputError: if another process wrote to the file since it was read.
+            OSError: if the line cannot be written; nothing of it is left.
         """
         line = seal(body, previous=self.head)
-        with self.path.open("ab") as file:
-            file.write(line)
+        try:
+            storage.append(self.path, line, size=self.size, durable=durable)
+        except storage.CollisionError as error:
+            raise broken(self.path, len(self.digests) + 1, "was written by another process meanwhile") from error
         self.absorb(line)
 
     def _note(self, body: dict[str, Any], *, line: int) -> None:

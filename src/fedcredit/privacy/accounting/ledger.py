@@ -8,27 +8,35 @@ mode (same streams, same bytes) and is free; anything else is charged again.
 A commit whose noise draws are not those of its event is a ``fault``: draws beyond the event are
 charged on top, and that release is never free again. `book` has the meaning of each line.
 
-Lines are flushed to the operating system, which survives a crash of the program. Locking, fsync and
-stored replies belong to the deployed mode, which is not built yet and refused.
+An intent and a fault are on the disk (fsync) before the call returns. A commit charges nothing, so it
+reaches the disk with the next of these: the loss of one is a missing commit. A last line without its line
+feed is one whose writing never returned, so its release never began: opening the ledger moves it into a
+file beside it (`storage`) and says so in the log; reading refuses it.
+
+The deployed mode (one file per lender and dataset for all runs, stored replies) is not built and refused.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
+import logging
 import re
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, final
 
 from fedcredit.errors import InputError
+from fedcredit.privacy.accounting import storage
 from fedcredit.privacy.accounting.book import FORMAT, Book, Entry, Release, charges
-from fedcredit.privacy.accounting.chain import GENESIS, broken, seal
+from fedcredit.privacy.accounting.chain import GENESIS, broken, is_whole, seal
 from fedcredit.privacy.accounting.events import Events, merge
 
 __all__ = ["Entry", "LedgerContent", "NoiseDrawsError", "PrivacyLedger", "Release", "ledger_path", "read_ledger"]
+
+LOGGER = logging.getLogger("fedcredit.ledger")
+_MAX_READINGS = 5
 
 
 class NoiseDrawsError(RuntimeError):
@@ -86,7 +94,8 @@ class PrivacyLedger:
                 that were cut off at the end.
 
         Returns:
-            The ledger, with everything in the file verified.
+            The ledger, with everything in the file verified and on the disk. A torn last line has been
+            moved into a file beside it.
 
         Raises:
             InputError: if the mode is not built, the file does not verify, is another lender's or
@@ -104,8 +113,8 @@ class PrivacyLedger:
             "fingerprint": fingerprint,
         }
         if not path.exists():
-            _begin(path, seal(header, previous=GENESIS))
-        book = _read(path)
+            storage.begin(path, seal(header, previous=GENESIS))
+        book = _settled(path)
         _check_owner(book, header)
         if head is not None and head not in (GENESIS, *book.digests):
             raise broken(path, len(book.digests), "is not the end of the ledger that the run had written")
@@ -126,7 +135,7 @@ class PrivacyLedger:
         return self._book.head
 
     def intend(self, release: Release) -> None:
-        """Charge a release before its first private gradient; the line is on its way to disk on return.
+        """Charge a release before its first private gradient; the line is on the disk on return.
 
         Args:
             release: what is about to happen. An identical release that is already here is free.
@@ -143,7 +152,8 @@ class PrivacyLedger:
                 "noise_multiplier": float(release.event.noise_multiplier),
                 "num_steps": release.event.num_steps,
                 "release": release.digest,
-            }
+            },
+            durable=True,
         )
 
     def commit(self, release: Release, num_noise_draws: int) -> None:
@@ -165,7 +175,8 @@ class PrivacyLedger:
         is_faulty = release.event.noise_multiplier > 0.0 and num_noise_draws != release.event.num_steps
         if is_faulty or intent not in self._book.committed:
             kind = "fault" if is_faulty else "commit"
-            self._book.append({"kind": kind, "intent": intent, "num_noise_draws": int(num_noise_draws)})
+            body = {"kind": kind, "intent": intent, "num_noise_draws": int(num_noise_draws)}
+            self._book.append(body, durable=is_faulty)
         if is_faulty:
             raise NoiseDrawsError(
                 f"release {release.name!r} of round {release.server_round} drew noise {num_noise_draws} times; "
@@ -183,6 +194,12 @@ class PrivacyLedger:
         """
         self._book.catch_up()
         return merge(charges(self._book.entries, name))
+
+    def settled_head(self) -> str:
+        """Return `head` when all lines up to it are on the disk, so that it may be kept elsewhere."""
+        head = self.head
+        storage.make_durable(self._book.path)
+        return head
 
     def close(self) -> None:
         """Allow no more releases."""
@@ -235,6 +252,42 @@ def _read(path: Path) -> Book:
     return book
 
 
+def _settled(path: Path) -> Book:
+    """Read a ledger that is to be written on: all that was read is durable, and a torn last line is set aside."""
+    for _ in range(_MAX_READINGS):
+        with suppress(storage.CollisionError):
+            return _settled_once(path)
+    raise InputError(f"ledger {path} is being written by another process; wait for it, or give another results_dir")
+
+
+def _settled_once(path: Path) -> Book:
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    book = Book(path)
+    book.absorb(data[:whole])
+    if not book.digests:
+        raise broken(path, 1, "is cut off" if data else "is missing: the file is empty")
+    if data[whole:]:
+        _settle_rest(book, data[whole:])
+    storage.make_durable(path)
+    return book
+
+
+def _settle_rest(book: Book, rest: bytes) -> None:
+    line, size = len(book.digests) + 1, book.size + len(rest)
+    if is_whole(rest, previous=book.head):
+        storage.complete(book.path, size=size)
+        book.absorb(rest + b"\n")
+        return
+    if is_whole(rest[:-1], previous=book.head):
+        raise broken(book.path, line, "was changed: it is whole but ends in another byte than a line feed")
+    kept = storage.set_aside(book.path, start=book.size, size=size)
+    LOGGER.warning(
+        "ledger %s: line %d is torn, so its writing never returned and its release never began; %d bytes moved to %s",
+        book.path, line, len(rest), kept.name,
+    )  # fmt: skip
+
+
 def _check_owner(book: Book, header: Mapping[str, object]) -> None:
     for key, expected in header.items():
         if book.header[key] != expected:
@@ -242,17 +295,3 @@ def _check_owner(book: Book, header: Mapping[str, object]) -> None:
                 f"ledger {book.path}: {key} is {book.header[key]!r}, this run has {expected!r}; "
                 "a ledger belongs to one lender in one run: choose another results folder"
             )
-
-
-def _begin(path: Path, line: bytes) -> None:
-    """Create the file whole; a process of the same run that was quicker is not overwritten."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(line)
-        os.link(name, path)
-    except FileExistsError:
-        return
-    finally:
-        Path(name).unlink()

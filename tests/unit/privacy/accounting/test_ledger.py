@@ -202,7 +202,7 @@ def test_change_of_any_byte_is_refused_with_its_line(path: Path, data: st.DataOb
     if not path.exists():
         run(path, range(1, 4))
     sound = path.read_bytes()
-    position = data.draw(st.integers(0, len(sound) - 2))
+    position = data.draw(st.integers(0, len(sound) - 1))
     replacement = data.draw(st.integers(0, 255).filter(lambda byte: byte != sound[position]))
     broken = path.parent / "broken.jsonl"
     broken.write_bytes(sound[:position] + bytes([replacement]) + sound[position + 1 :])
@@ -230,11 +230,32 @@ def test_missing_moved_repeated_or_blank_lines_are_refused(path: Path, change: s
         read_ledger(path)
 
 
-@pytest.mark.parametrize("cut", [1, 2, 40, 100])
-def test_truncated_last_line_is_refused(path: Path, cut: int) -> None:
+def test_torn_last_line_is_refused_by_readers_and_set_aside_by_the_next_run_at_every_byte(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run(path, range(1, 3))
-    path.write_bytes(path.read_bytes()[:-cut])
-    with pytest.raises(InputError, match="line 5 is cut off"):
+    sound = path.read_bytes()
+    start = len(sound) - len(sound.splitlines(keepends=True)[-1])
+    for cut in range(start + 1, len(sound)):
+        torn = tmp_path / f"{cut}.jsonl"
+        torn.write_bytes(sound[:cut])
+        with pytest.raises(InputError, match="line 5 is cut off"):
+            read_ledger(torn)
+        caplog.clear()
+        assert opened(torn).events() == (EPOCH.times(2),)
+        whole = cut == len(sound) - 1
+        assert torn.read_bytes() == (sound if whole else sound[:start])
+        kept = list(tmp_path.glob(f"{cut}.jsonl.torn-*"))
+        assert [file.read_bytes() for file in kept] == ([] if whole else [sound[start:cut]])
+        assert len(caplog.records) == len(kept)
+        run(torn, range(1, 3))
+        assert torn.read_bytes() == sound
+
+
+def test_torn_header_is_refused(path: Path) -> None:
+    run(path, range(1, 2))
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(InputError, match="line 1 is cut off"):
         opened(path)
 
 
