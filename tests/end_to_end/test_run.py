@@ -94,9 +94,23 @@ def test_an_interrupted_run_starts_again_to_the_same_bits_and_pays_once(tmp_path
     for ledger in (folder / "ledger").iterdir():
         lines = ledger.read_bytes().splitlines(keepends=True)
         ledger.write_bytes(b"".join(lines[:6]))
+    rounds = (folder / "rounds.jsonl").read_text().splitlines(keepends=True)
+    (folder / "rounds.jsonl").write_text("".join(rounds[:2]))
     rerun = run(broken, progress=False)
     assert _bits(folder) == _bits(_folder(whole, record))
     assert rerun.statement == record.statement
+
+
+def test_a_rerun_over_a_ledger_that_lost_lines_is_refused_and_loses_nothing_more(tmp_path: Path) -> None:
+    experiment = _experiment(tmp_path)
+    folder = _folder(experiment, run(experiment, progress=False))
+    (folder / "record.json").unlink()
+    ledger = sorted((folder / "ledger").iterdir())[1]
+    ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:-2]))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="line 11 is not the end of the ledger that the run had written"):
+        run(experiment, progress=False)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_the_epsilon_is_the_composed_one_and_within_the_target(tmp_path: Path) -> None:

@@ -22,12 +22,12 @@ from fedcredit.experiment.spec import Experiment
 from fedcredit.federation.client import Lender
 from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec
 from fedcredit.privacy.accounting.ledger import PrivacyLedger, ledger_path
+from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
 from fedcredit.seeds import Stream, private_stream, public_stream
 from fedcredit.training.contract import LocalSettings
 from fedcredit.training.trainers import trainer
 
-FEDERATION = "federation"
 Progress = Callable[[str, int, int], None]
 
 
@@ -120,15 +120,21 @@ def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan
     )
 
 
-def open_ledgers(prepared: Prepared, *, folder: Path) -> dict[str, PrivacyLedger]:
+def open_ledgers(
+    prepared: Prepared, *, folder: Path, heads: Mapping[str, str] | None = None
+) -> dict[str, PrivacyLedger]:
     """Open one ledger per lender in a results folder, or none where nothing is private.
 
     Args:
         prepared: the prepared experiment.
         folder: the results folder.
+        heads: by lender, a digest that its ledger must hold.
 
     Returns:
         Ledgers by lender; the caller closes them.
+
+    Raises:
+        InputError: if a ledger does not verify, is of another run, or does not hold its head.
     """
     if not prepared.plan.is_private:
         return {}
@@ -138,6 +144,7 @@ def open_ledgers(prepared: Prepared, *, folder: Path) -> dict[str, PrivacyLedger
             institution=name,
             fingerprint=prepared.fingerprint,
             mode=prepared.experiment.mode,
+            head=(heads or {}).get(name),
         )
         for name in prepared.contracts.institutions
     }

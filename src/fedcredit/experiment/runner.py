@@ -18,8 +18,9 @@ from pydantic import JsonValue
 from fedcredit.experiment.display import RunDisplay
 from fedcredit.experiment.environment import environment
 from fedcredit.experiment.files import RunFolder, run_folder
+from fedcredit.experiment.ledger_heads import current_heads, kept_heads, with_heads
 from fedcredit.experiment.measure import Measured, measure
-from fedcredit.experiment.prepare import FEDERATION, Prepared, lenders, open_ledgers, prepare
+from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare
 from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
@@ -28,6 +29,7 @@ from fedcredit.federation.server import FederationResult, RoundRecord, federate
 from fedcredit.model.network import to_state_dict
 from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
+from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.accounting.statement import EpsilonStatement, state
 
 if TYPE_CHECKING:
@@ -71,10 +73,10 @@ def run(experiment: Experiment, *, progress: bool = True) -> RunRecord:
         with folder.locked(), ExitStack() as stack:
             if folder.is_finished:
                 return read_record(folder.path)
-            _begin(folder, prepared)
-            ledgers = open_ledgers(prepared, folder=folder.path)
+            ledgers = open_ledgers(prepared, folder=folder.path, heads=kept_heads(folder.path))
             for ledger in ledgers.values():
                 stack.enter_context(ledger)
+            _begin(folder, prepared)
             trained = _train(prepared, folder, ledgers, display)
             seconds["train"] = time.perf_counter() - started - seconds["prepare"]
             measured = measure(prepared, trained.result.parameters, ledgers=ledgers, progress=display.stage)
@@ -111,7 +113,7 @@ def _train(prepared: Prepared, folder: RunFolder, ledgers: Ledgers, display: Run
     def on_round(told: RoundRecord) -> None:
         done = replace(told, epsilon_spent=_spent(prepared, ledgers)) if told.evaluation is not None else told
         rounds.append(done)
-        folder.append_round(_plain(done))
+        folder.append_round(_plain(done) if done.evaluation is None else with_heads(_plain(done), ledgers))
         display.stage("rounds", done.server_round, num_rounds)
         if done.evaluation is not None:
             display.note("rounds", _note(done))
@@ -166,6 +168,7 @@ def _record(
     prepared: Prepared, trained: _Trained, measured: Measured, ledgers: Ledgers, seconds: dict[str, float]
 ) -> RunRecord:
     experiment = prepared.experiment
+    _check_that_updates_were_charged(prepared, trained, ledgers)
     statement = _statement(prepared, ledgers, FEDERATION, _covers(experiment)) if ledgers else None
     lines = [] if statement is None else [*statement.lines(), *_beyond_the_run(prepared, ledgers, statement)]
     return RunRecord(
@@ -177,6 +180,7 @@ def _record(
         noise_multiplier=dict(prepared.plan.noise_multiplier),
         statement=None if statement is None else statement.to_json(),
         statement_lines=tuple(lines),
+        ledger_heads=current_heads(ledgers),
         rounds=tuple(_plain(done) for done in trained.rounds),
         evaluation=measured.evaluation,
         own_intercept=measured.own_intercept,
@@ -197,6 +201,16 @@ def _statement(prepared: Prepared, ledgers: Ledgers, release: str | None, covers
         mode=prepared.experiment.mode,
         covers=covers,
     )
+
+
+def _check_that_updates_were_charged(prepared: Prepared, trained: _Trained, ledgers: Ledgers) -> None:
+    """Refuse to state an epsilon where a server accepted an update that no ledger knows."""
+    for name, ledger in ledgers.items():
+        accepted = sum(name in told.cohort and name not in told.quarantined for told in trained.rounds)
+        needed = accepted * prepared.plan.round_event(name).num_steps
+        charged = sum(event.num_steps for event in ledger.events(FEDERATION))
+        if charged < needed:
+            raise RuntimeError(f"the ledger of {name} has {charged} steps; its accepted updates took {needed}")
 
 
 def _covers(experiment: Experiment) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from fedcredit.privacy.accounting import storage
 from fedcredit.privacy.accounting.chain import GENESIS, broken, seal, unseal
 from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.releases import check_release
 
 FORMAT = 1
 
@@ -25,7 +26,7 @@ class Release:
     """One release of one lender.
 
     Attributes:
-        name: what it is for, such as ``"federation"`` or ``"reference.alone"``.
+        name: what it is for, of the table in `releases`.
         server_round: the round, from 1 (0 where there are no rounds).
         event: what it does to private loans.
         digest: digest of (fingerprint, name, round, incoming weights).
@@ -35,6 +36,10 @@ class Release:
     server_round: int
     event: GaussianSteps
     digest: str
+
+    def __post_init__(self) -> None:
+        """Refuse a name that no release has."""
+        check_release(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +164,12 @@ def charges(entries: Iterable[Entry], name: str | None) -> Iterator[GaussianStep
 
     Yields:
         Events, not merged.
+
+    Raises:
+        ValueError: if no release has that name.
     """
+    if name is not None:
+        check_release(name)
     for entry in entries:
         if name is not None and entry.release.name != name:
             continue

@@ -116,11 +116,9 @@ def state(
         The statement. Lenders with equal events are priced once.
 
     Raises:
-        ValueError: if there is no lender, or ``delta`` is outside its range.
+        ValueError: if there is no lender, none has an event, or ``delta`` is outside its range.
     """
-    if not ledgers:
-        raise ValueError("ledgers is empty; a statement needs the ledger of at least one lender")
-    merged = {name: merge(ledgers[name]) for name in sorted(ledgers)}
+    merged = _spent(ledgers)
     prices = {events: epsilon(events, delta=delta) for events in set(merged.values())}
     return EpsilonStatement(
         unit=unit,
@@ -133,6 +131,33 @@ def state(
         overlap=_overlap(list(merged.values()), delta),
         num_lenders=len(merged),
     )
+
+
+def worst_epsilon(ledgers: Mapping[str, Sequence[GaussianSteps]], *, delta: float) -> Epsilon:
+    """Price what ledgers say for a loan at the worst-off lender.
+
+    Args:
+        ledgers: lender -> events of its ledger; at least one lender with an event.
+        delta: above 0 and below 1.
+
+    Returns:
+        The largest bound.
+
+    Raises:
+        ValueError: as `state`.
+    """
+    prices = [epsilon(events, delta=delta) for events in set(_spent(ledgers).values())]
+    return max(prices, key=lambda bound: bound.value)
+
+
+def _spent(ledgers: Mapping[str, Sequence[GaussianSteps]]) -> dict[str, Events]:
+    """Merge events; where nobody has one, something was read under a wrong name or not charged at all."""
+    if not ledgers:
+        raise ValueError("ledgers is empty; a statement needs the ledger of at least one lender")
+    merged = {name: merge(ledgers[name]) for name in sorted(ledgers)}
+    if not any(merged.values()):
+        raise ValueError(f"no ledger of {len(merged)} lenders has an event; a release that is priced was charged first")
+    return merged
 
 
 def _overlap(lenders: Sequence[Events], delta: float) -> dict[int, Epsilon]:

@@ -111,7 +111,8 @@ def test_events_can_be_asked_for_by_name_and_come_in_any_order(path: Path, tmp_p
     assert ledger.events() == backwards.events() == merge([one_shot, EPOCH, EPOCH])
     assert ledger.events("federation") == read_ledger(path).events("federation") == (EPOCH.times(2),)
     assert ledger.events("reference.one_shot") == (one_shot,)
-    assert ledger.events("another") == ()
+    with pytest.raises(ValueError, match="'another' is not in the table of releases"):
+        ledger.events("another")
 
 
 @pytest.mark.parametrize(("draws", "charged"), [(0, 125), (124, 125), (126, 126), (250, 250)])
@@ -147,6 +148,11 @@ def test_release_without_noise_costs_infinity_whatever_was_drawn(path: Path) -> 
     ledger.intend(bare)
     ledger.commit(bare, num_noise_draws=0)
     assert epsilon(ledger.events(), delta=1e-6).value == float("inf")
+
+
+def test_release_of_a_name_that_is_not_in_the_table_cannot_be_made_or_read(path: Path) -> None:
+    with pytest.raises(ValueError, match="'federaton' is not in the table of releases"):
+        release(1, name="federaton")
 
 
 def test_closed_ledger_allows_no_release(path: Path) -> None:

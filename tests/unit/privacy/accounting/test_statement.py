@@ -8,7 +8,7 @@ import pytest
 
 from fedcredit.privacy.accounting.accountants import epsilon, pld_epsilon
 from fedcredit.privacy.accounting.events import GaussianSteps
-from fedcredit.privacy.accounting.statement import EpsilonStatement, state
+from fedcredit.privacy.accounting.statement import EpsilonStatement, state, worst_epsilon
 
 DELTA = 1e-5
 
@@ -125,6 +125,14 @@ def test_hundred_different_lenders_are_told_without_trying_every_three() -> None
     statement = stated(lenders)
     worst = [lenders[str(index)][0] for index in range(3)]
     assert statement.overlap[3] == epsilon(worst, delta=DELTA)
+
+
+def test_ledgers_without_any_event_are_refused_and_one_idle_lender_is_not() -> None:
+    with pytest.raises(ValueError, match="no ledger of 2 lenders has an event"):
+        stated({"a": [], "b": []})
+    with pytest.raises(ValueError, match="no ledger of 1 lenders has an event"):
+        worst_epsilon({"a": []}, delta=DELTA)
+    assert stated({"a": [], "b": [RUNNING_EXAMPLE]}).per_lender["a"].value == 0.0
 
 
 def test_no_lender_is_refused() -> None:
