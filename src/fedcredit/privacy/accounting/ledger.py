@@ -45,7 +45,10 @@ class NoiseDrawsError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerContent:
-    """Everything a ledger says, as read and verified."""
+    """Everything a ledger says, as read and verified.
+
+    ``settled`` holds the lines of intents that a commit or fault follows; the first entry is line 2.
+    """
 
     institution: str
     unit: str
@@ -53,6 +56,7 @@ class LedgerContent:
     mode: str
     fingerprint: str
     entries: tuple[Entry, ...]
+    settled: frozenset[int]
     head: str
 
     def events(self, name: str | None = None) -> Events:
@@ -116,8 +120,7 @@ class PrivacyLedger:
             storage.begin(path, seal(header, previous=GENESIS))
         book = _settled(path)
         _check_owner(book, header)
-        if head is not None and head not in (GENESIS, *book.digests):
-            raise broken(path, len(book.digests), "is not the end of the ledger that the run had written")
+        _check_end(book, head, is_last=False)
         return cls(book)
 
     def __enter__(self) -> Self:
@@ -211,23 +214,32 @@ class PrivacyLedger:
         self._book.catch_up()
 
 
-def read_ledger(path: Path) -> LedgerContent:
+def read_ledger(path: Path, *, head: str | None = None, is_last: bool = False) -> LedgerContent:
     """Read and verify a ledger.
 
     Args:
         path: the file.
+        head: a digest that the ledger must hold, kept elsewhere when the run wrote it.
+        is_last: whether that must be the digest of the last line.
 
     Returns:
         Its content.
 
     Raises:
-        InputError: if the file is missing or does not verify, with the line's number.
+        BrokenLedgerError: if the file does not verify or does not end as it must, with the line's number.
+        InputError: if there is no such file.
     """
     if not path.is_file():
         raise InputError(f"ledger {path}: there is no such file; name the ledger of a run's results folder")
     book = _read(path)
+    _check_end(book, head, is_last=is_last)
     names = ("institution", "unit", "relation", "mode", "fingerprint")
-    return LedgerContent(entries=tuple(book.entries), head=book.head, **{key: book.header[key] for key in names})
+    return LedgerContent(
+        entries=tuple(book.entries),
+        settled=frozenset(book.committed),
+        head=book.head,
+        **{key: book.header[key] for key in names},
+    )
 
 
 def ledger_path(folder: Path, institution: str) -> Path:
@@ -250,6 +262,15 @@ def _read(path: Path) -> Book:
     if not book.digests:
         raise broken(path, 1, "is missing: the file is empty")
     return book
+
+
+def _check_end(book: Book, head: str | None, *, is_last: bool) -> None:
+    if head is None or head == GENESIS:
+        return
+    if head not in book.digests:
+        raise broken(book.path, len(book.digests), "is not the end of the ledger that the run had written")
+    if is_last and head != book.head:
+        raise broken(book.path, book.digests.index(head) + 2, "was added after the run had finished")
 
 
 def _settled(path: Path) -> Book:
