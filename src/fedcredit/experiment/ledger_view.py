@@ -17,13 +17,12 @@ from pathlib import Path
 from fedcredit.errors import InputError
 from fedcredit.experiment.ledger_heads import kept_heads
 from fedcredit.experiment.record import RECORD_FILE, RunRecord, read_record
-from fedcredit.experiment.wording import Table, epsilon_text, readable
+from fedcredit.experiment.wording import Table, epsilon_text, readable, statement_of
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.chain import BrokenLedgerError, broken
 from fedcredit.privacy.accounting.events import Events, GaussianSteps
 from fedcredit.privacy.accounting.ledger import LedgerContent, ledger_path, read_ledger
 from fedcredit.privacy.accounting.releases import FEDERATION, RELEASES
-from fedcredit.privacy.accounting.statement import EpsilonStatement
 
 EXPORT_FORMAT = "fedcredit/ledger-export/1"
 LEDGER_FOLDER = "ledger"
@@ -211,9 +210,9 @@ def export_json(ledgers: Sequence[LedgerContent]) -> str:
 
 
 def _files_of_a_record(folder: Path, record: RunRecord) -> list[LedgerFile]:
-    if record.statement is None:
+    statement = statement_of(record)
+    if statement is None:
         raise InputError(f"{folder}: this run promises no privacy, so it has no ledger; name that of a private run")
-    stated = EpsilonStatement.from_json(record.statement).per_lender
     expected = [
         LedgerFile(
             path=ledger_path(folder / LEDGER_FOLDER, contract.institution),
@@ -221,7 +220,7 @@ def _files_of_a_record(folder: Path, record: RunRecord) -> list[LedgerFile]:
             fingerprint=record.fingerprint,
             head=record.ledger_heads.get(contract.institution),
             is_last=True,
-            epsilon=stated.get(contract.institution),
+            epsilon=statement.per_lender.get(contract.institution),
         )
         for contract in record.contracts
     ]

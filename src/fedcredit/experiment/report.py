@@ -16,7 +16,15 @@ from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import study_tables
 from fedcredit.experiment.study import in_order
 from fedcredit.experiment.study_plots import study_pictures
-from fedcredit.experiment.summary import headline, lender_table, metric_table, noise_table, reference_table
+from fedcredit.experiment.summary import (
+    headline,
+    lender_table,
+    metric_table,
+    noise_table,
+    reading_table,
+    reference_table,
+)
+from fedcredit.experiment.wording import statement_of
 
 REPORT_FILE = "report.html"
 
@@ -60,11 +68,13 @@ def run_report(record: RunRecord) -> str:
     Returns:
         HTML.
     """
+    statement = statement_of(record)
     return _page(
         "run.html.jinja",
         title=record.name,
         record=record,
         headline=headline(record),
+        reading=None if statement is None else reading_table(statement),
         tables=[lender_table(record), reference_table(record), metric_table(record), noise_table(record)],
         pictures=_pairs(run_pictures(record), run_pictures(record, dark=True)),
         config=_as_yaml(record.experiment),

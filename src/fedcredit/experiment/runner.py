@@ -20,6 +20,7 @@ from fedcredit.experiment.environment import environment
 from fedcredit.experiment.files import RunFolder, run_folder
 from fedcredit.experiment.ledger_heads import current_heads, kept_heads, with_heads
 from fedcredit.experiment.measure import Measured, measure
+from fedcredit.experiment.overlap import known_overlap
 from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare
 from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
@@ -200,6 +201,7 @@ def _statement(prepared: Prepared, ledgers: Ledgers, release: str | None, covers
         relation=privacy.neighboring_relation,
         mode=prepared.experiment.mode,
         covers=covers,
+        known_overlap=known_overlap(prepared.portfolio, prepared.institutions),
     )
 
 
@@ -245,6 +247,7 @@ def _scope(prepared: Prepared) -> str:
 def _finish(folder: RunFolder, prepared: Prepared, trained: _Trained, record: RunRecord) -> None:
     """Write what is remembered; the record comes last and closes the folder."""
     from fedcredit.experiment.plots import write_plots
+    from fedcredit.experiment.privacy_page import PRIVACY_FILE, privacy_page
     from fedcredit.experiment.report import write_report
 
     tensors = to_state_dict(prepared.network, trained.result.parameters)
@@ -252,6 +255,7 @@ def _finish(folder: RunFolder, prepared: Prepared, trained: _Trained, record: Ru
     folder.write_table("rounds.parquet", _round_rows(trained.rounds))
     folder.write_table("institutions.parquet", _institution_rows(record))
     folder.write_json("environment.json", dict(record.environment))
+    folder.write_text(PRIVACY_FILE, privacy_page(record))
     write_plots(record, folder.path)
     write_report(record, folder.path)
     write_record(record, folder.path)
