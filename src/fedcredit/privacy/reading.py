@@ -41,6 +41,14 @@ class Reading:
     true_positive_rates: tuple[float, ...]
     false_positive_rates: tuple[float, ...] = FALSE_POSITIVE_RATES
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the reading as plain values."""
+        return {
+            "advantage": self.advantage,
+            "true_positive_rates": list(self.true_positive_rates),
+            "false_positive_rates": list(self.false_positive_rates),
+        }
+
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Reading:
         """Read a reading back from plain values, lists instead of tuples."""

@@ -77,10 +77,11 @@ class EpsilonStatement:
 
     def to_json(self) -> dict[str, Any]:
         """Return the statement as plain values; an infinite epsilon stays a float infinity."""
-        plain = asdict(self)
-        for key in ("overlap", "reading"):
-            plain[key] = {str(count): item for count, item in plain[key].items()}
-        return plain
+        return {
+            **asdict(self),
+            "overlap": {str(count): asdict(bound) for count, bound in self.overlap.items()},
+            "reading": {str(count): found.to_json() for count, found in self.reading.items()},
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> EpsilonStatement:

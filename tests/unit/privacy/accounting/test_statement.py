@@ -164,7 +164,9 @@ def test_lender_without_noise_makes_it_infinite_in_words() -> None:
 
 def test_statement_survives_a_trip_through_json() -> None:
     statement = stated({"a": [RUNNING_EXAMPLE], "b": [steps(0.1, 0.0, 1)]})
-    assert EpsilonStatement.from_json(json.loads(json.dumps(statement.to_json()))) == statement
+    plain = json.loads(json.dumps(statement.to_json()))
+    assert plain == statement.to_json()
+    assert EpsilonStatement.from_json(plain) == statement
 
 
 def test_hundred_different_lenders_are_told_without_trying_every_three() -> None:
