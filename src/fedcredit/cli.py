@@ -107,6 +107,31 @@ def run(context: typer.Context) -> int:
     return DONE
 
 
+@app.command(help="Say what a run would promise and cost, without training: [experiments=]<study>/<arm> key=value ...")
+def plan(
+    words: Annotated[list[str] | None, typer.Argument(help="an experiment and overrides, as for run")] = None,
+    num_loans: Annotated[
+        list[str] | None, typer.Option(help="training loans of a lender, name=count; then no table is opened")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="json instead of text")] = False,
+) -> int:
+    """Print the plan of a run; exit code 2 if the run would be refused."""
+    from fedcredit.config import compose
+    from fedcredit.experiment.display import RunDisplay
+    from fedcredit.experiment.outlook import look_ahead, parse_counts
+    from fedcredit.experiment.outlook_view import outlook_json, print_outlook
+
+    chosen = [word if "=" in word or word.startswith("~") else f"experiments={word}" for word in words or ()]
+    experiment = compose(None, chosen)
+    with RunDisplay(enabled=True) as display:
+        outlook = look_ahead(experiment, num_loans=parse_counts(num_loans or ()), progress=display.stage)
+    if as_json:
+        typer.echo(outlook_json(outlook), nl=False)
+    else:
+        print_outlook(outlook, _console())
+    return DONE if outlook.refusal is None else MISTAKE
+
+
 @app.command(help="Print a finished run again from its results folder, or all runs below some folders side by side.")
 def show(
     folders: Annotated[list[Path], typer.Argument(help="results, results/<study>, or a run's own folder")],

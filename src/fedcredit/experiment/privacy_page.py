@@ -10,12 +10,11 @@ from collections.abc import Sequence
 
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.summary import noise_table, reading_table
-from fedcredit.experiment.wording import Table, statement_of
+from fedcredit.experiment.wording import PRIVATE_REFERENCES, Table, statement_of
 from fedcredit.privacy.accounting.statement import EpsilonStatement
 
 PRIVACY_FILE = "privacy.md"
 _MOST_LENDERS = 12
-_PRIVATE_REFERENCES = ("alone", "pooled", "federated_logistic", "one_shot")
 _SEES = (
     ("a loan's columns and outcome", "its own", "no", "no", "no"),
     ("a lender's clipped, noised update of a round", "its own", "yes", "no", "no"),
@@ -117,7 +116,7 @@ def _trust(record: RunRecord) -> str:
 
 def _released(record: RunRecord, statement: EpsilonStatement) -> str:
     lines = [statement.covers]
-    private = [name for name in record.references if name in _PRIVATE_REFERENCES]
+    private = [name for name in record.references if name in PRIVATE_REFERENCES]
     if private:
         lines.append(
             f"not in the figures above: the private references of this run ({', '.join(private)}); the ledgers hold "

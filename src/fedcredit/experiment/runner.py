@@ -31,7 +31,7 @@ from fedcredit.model.network import to_state_dict
 from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import FEDERATION
-from fedcredit.privacy.accounting.statement import EpsilonStatement, state
+from fedcredit.privacy.accounting.statement import EpsilonStatement, state, worst_epsilon
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -170,7 +170,7 @@ def _record(
 ) -> RunRecord:
     experiment = prepared.experiment
     _check_that_updates_were_charged(prepared, trained, ledgers)
-    statement = _statement(prepared, ledgers, FEDERATION, _covers(experiment)) if ledgers else None
+    statement = _statement(prepared, ledgers) if ledgers else None
     lines = [] if statement is None else [*statement.lines(), *_beyond_the_run(prepared, ledgers, statement)]
     return RunRecord(
         name=experiment.name,
@@ -192,15 +192,15 @@ def _record(
     )
 
 
-def _statement(prepared: Prepared, ledgers: Ledgers, release: str | None, covers: str) -> EpsilonStatement:
+def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
     privacy = prepared.experiment.privacy
     return state(
-        {name: ledger.events(release) for name, ledger in ledgers.items()},
+        {name: ledger.events(FEDERATION) for name, ledger in ledgers.items()},
         delta=privacy.target_delta,
         unit=privacy.privacy_unit,
         relation=privacy.neighboring_relation,
         mode=prepared.experiment.mode,
-        covers=covers,
+        covers=_covers(prepared.experiment),
         known_overlap=known_overlap(prepared.portfolio, prepared.institutions),
     )
 
@@ -224,12 +224,13 @@ def _covers(experiment: Experiment) -> str:
 
 def _beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonStatement) -> list[str]:
     """Say what the headline leaves out: the run's own private references, and other runs."""
-    everything = _statement(prepared, ledgers, None, "the run and its private references")
+    spent = {name: ledger.events() for name, ledger in ledgers.items()}
+    everything = worst_epsilon(spent, delta=statement.target_delta).value
     rest = [_NOT_COVERED, _scope(prepared)]
-    if everything.worst.value <= statement.worst.value:
+    if everything <= statement.worst.value:
         return rest
     return [
-        f"with the private references of this run released too: epsilon {epsilon_text(everything.worst.value)} "
+        f"with the private references of this run released too: epsilon {epsilon_text(everything)} "
         "for a borrower with one loan at one lender",
         *rest,
     ]

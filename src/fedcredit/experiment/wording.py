@@ -23,6 +23,7 @@ REFERENCE_NAMES = {
     "pooled_logistic": "all loans pooled, logistic regression, no privacy",
     "pooled_trees": "all loans pooled, boosted trees, no privacy",
 }
+PRIVATE_REFERENCES = ("alone", "pooled", "federated_logistic", "one_shot")
 ONE_MODEL_A_LENDER = ("alone",)
 WHY_NOT_POOLED = (
     "Each lender alone, AUC: what each lender's model reaches on the held-out loans of all lenders, averaged by "
