@@ -19,13 +19,16 @@ __version__ = "0.1.0"
 __all__ = ["InputError", "__version__", "run"]
 
 
-def run(experiment: str | None = None, overrides: Sequence[str] = (), *, progress: bool = True) -> RunRecord:
+def run(
+    experiment: str | None = None, overrides: Sequence[str] = (), *, progress: bool = True, report: bool = True
+) -> RunRecord:
     """Compose and run one experiment, as ``fedcredit run`` does.
 
     Args:
         experiment: ``<study>/<arm>``, for example ``"taiwan/loan_level"``; None for the defaults.
         overrides: what would stand on the command line, for example ``["seed=3", "privacy.target_epsilon=2"]``.
         progress: whether to show the run as it goes.
+        report: whether to draw the run's page and its pictures; ``fedcredit show`` makes a page that is missing.
 
     Returns:
         The record of the run.
@@ -38,4 +41,4 @@ def run(experiment: str | None = None, overrides: Sequence[str] = (), *, progres
     composed = compose(experiment, overrides)
     from fedcredit.experiment.runner import run as run_experiment
 
-    return run_experiment(composed, progress=progress)
+    return run_experiment(composed, progress=progress, report=report)

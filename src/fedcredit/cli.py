@@ -139,13 +139,14 @@ def show(
 ) -> None:
     """Print the records below the folders."""
     from fedcredit.experiment.record import read_record, record_folders
-    from fedcredit.experiment.report import REPORT_FILE
     from fedcredit.experiment.show import print_run, print_study
 
     places = record_folders(folders)
     records = [read_record(place) for place in places]
     if len(records) == 1 and against is None:
-        print_run(records[0], _console(), report=places[0] / REPORT_FILE)
+        from fedcredit.experiment.report import report_of
+
+        print_run(records[0], _console(), report=report_of(records[0], places[0]))
     else:
         print_study(records, _console(), against=against)
 

@@ -131,11 +131,13 @@ def _bare(
     from fedcredit.experiment.spec import Strategy
     from fedcredit.federation.aggregate import aggregate
     from fedcredit.federation.server_optimiser import initial_state, released, server_step
-    from fedcredit.model.network import predict_pd
+    from fedcredit.model.network import to_pd
     from fedcredit.training.contract import RoundStreams
+    from fedcredit.training.trainers import predictor
 
     strategy = prepared.experiment.strategy
     assert isinstance(strategy, Strategy)
+    predict = predictor(prepared.experiment.trainer.kind)
     state, area = initial_state(prepared.initial), None
     weights = np.array([lender.contract.weight for lender in ready.values()])
     updates = np.empty((len(ready), prepared.network.num_parameters))
@@ -149,7 +151,7 @@ def _bare(
             )  # fmt: skip
             updates[position] = outcome.parameters.astype(np.float64) - state.parameters
         state = server_step(strategy, state, aggregate(strategy.aggregator, updates, weights))
-        area = auc(predict_pd(prepared.network, released(state), held_out.features), held_out.default)
+        area = auc(to_pd(predict(prepared.network, released(state), held_out.features)), held_out.default)
         on_round(server_round)
     return released(state), area
 

@@ -33,7 +33,7 @@ from fedcredit.privacy.accounting.events import GaussianSteps
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.seeds import Stream, normals, private_stream, public_stream
 from fedcredit.training.contract import LocalOutcome, LocalSettings, RoundStreams
-from fedcredit.training.trainers import trainer
+from fedcredit.training.trainers import predictor, trainer
 
 FINGERPRINT = "small-federation"
 SIZES = {"anchor bank": 120, "borough union": 60, "coast lender": 90, "delta bank": 40}
@@ -155,6 +155,7 @@ def _lender(prepared: Prepared, name: str, ledger: PrivacyLedger | None) -> Lend
         ledger=ledger,
         event=event if private else None,
         trainer=trainer("vectorised"),
+        predict=predictor("vectorised"),
     )
     return replace(lender, trainer=_failing_trainer) if _fails(experiment, name) else lender
 

@@ -11,21 +11,16 @@ from numpy.typing import NDArray
 
 from fedcredit.model.network import DefaultNetwork, initial_parameters
 from fedcredit.seeds import normals, public_stream
-from fedcredit.training import reference, vectorised
+from fedcredit.training import compiled, reference, vectorised
 
 Rows = NDArray[np.float32]
-TRAINERS = {"vectorised": vectorised, "reference": reference}
+TRAINERS = {"compiled": compiled, "vectorised": vectorised, "reference": reference}
 NUM_FEATURES = 12
 NETWORKS = [
     DefaultNetwork(num_features=NUM_FEATURES, hidden=()),
     DefaultNetwork(num_features=NUM_FEATURES, hidden=(16,), output_scale=1.0),
     DefaultNetwork(num_features=NUM_FEATURES, hidden=(16, 8), layer_norm=True, output_scale=1.0),
 ]
-
-
-@pytest.fixture(params=TRAINERS)
-def room(request: pytest.FixtureRequest) -> Any:  # noqa: ANN401
-    return TRAINERS[request.param]
 
 
 def loans(num_loans: int, *, seed: int = 1, num_features: int = NUM_FEATURES) -> tuple[Rows, Rows]:
@@ -94,15 +89,20 @@ def moves(room: Any, network: DefaultNetwork, x: Rows, y: Rows, rows: NDArray[np
     return moved
 
 
-# vectorised: 8 batches x 2 sizes x 3 networks x 2 norms x 4 rows x 2 neighbours = 768 cases; reference: 192
-@pytest.mark.parametrize("num_loans", [1500, 3000])
+SIZES = [(kind, num_loans) for kind in ("compiled", "vectorised") for num_loans in (64, 500, 1500, 5000)]
+
+
+# compiled and vectorised: 8 batches x 4 sizes x 3 networks x 2 norms x 4 rows x 2 neighbours = 1,536 cases each;
+# reference: 96
+@pytest.mark.parametrize(("trainer", "num_loans"), [*SIZES, ("reference", 1500)])
 @pytest.mark.parametrize("kind", BATCHES)
 def test_in_a_large_adversarial_batch_a_neighbour_moves_the_sum_by_at_most_the_clipping_norm(
-    room: Any,  # noqa: ANN401
+    trainer: str,
     kind: str,
     num_loans: int,
 ) -> None:
-    norms, num_rows, networks = ((1.0, 2.5), 4, NETWORKS) if room is vectorised else ((1.0,), 3, NETWORKS[:2])
+    room = TRAINERS[trainer]
+    norms, num_rows, networks = ((1.0, 2.5), 4, NETWORKS) if room is not reference else ((1.0,), 3, NETWORKS[:2])
     rows = np.random.default_rng(num_loans).choice(num_loans, num_rows, replace=False)
     x, y = BATCHES[kind](*loans(num_loans, seed=num_loans), rows)
     for network in networks:

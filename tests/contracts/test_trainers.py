@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 import fedcredit
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Adam, Sgd
-from fedcredit.model.network import DefaultNetwork, initial_parameters, to_module
+from fedcredit.model.network import DefaultNetwork, initial_parameters
+from fedcredit.model.torch_network import to_module
 from fedcredit.privacy import mechanism
 from fedcredit.privacy.sampling import poisson_indices
 from fedcredit.seeds import Stream, normals, private_stream, public_stream
-from fedcredit.training import reference, vectorised
+from fedcredit.training import compiled, reference, vectorised
 from fedcredit.training.contract import LocalRound, LocalSettings, RoundStreams
 from fedcredit.training.trainers import trainer
 
 Rows = NDArray[np.float32]
-TRAINERS = {"vectorised": vectorised, "reference": reference}
+TRAINERS = {"compiled": compiled, "vectorised": vectorised, "reference": reference}
 SOURCE = str(Path(fedcredit.__file__).parents[1])
 NUM_FEATURES = 12
 NETWORKS = {
@@ -78,17 +79,20 @@ def clipped_sum(room: Any, network: DefaultNetwork, parameters: Rows, x: Rows, y
     return room.clipped_gradient_sum(network, parameters, x, y, clipping_norm=norm, pos_weight=1.0)
 
 
-# The two trainers give the same round.
+# The trainers give the same round.
 
 
 @pytest.mark.parametrize("optimiser", [Sgd(learning_rate=0.5), Sgd(learning_rate=0.2, momentum=0.9), Adam()], ids=str)
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_the_trainers_agree_after_a_whole_round_with_noise(network: DefaultNetwork, optimiser: Sgd | Adam) -> None:
+@pytest.mark.parametrize("kind", ["compiled", "vectorised"])
+def test_the_trainers_agree_after_a_whole_round_with_noise(
+    kind: str, network: DefaultNetwork, optimiser: Sgd | Adam
+) -> None:
     x, y = loans(400)
     chosen = replace(PLAIN, num_steps=6, optimiser=optimiser, proximal_weight=0.3, pos_weight=2.5)
     for server_round in (1, 2):
         given = network, start(network, seed=server_round), x, y
-        fast = vectorised.local_round(*given, settings=chosen, streams=streams(server_round))
+        fast = TRAINERS[kind].local_round(*given, settings=chosen, streams=streams(server_round))
         slow = reference.local_round(*given, settings=chosen, streams=streams(server_round))
         assert np.abs(fast.parameters - slow.parameters).max() <= 1e-5
         assert np.abs(fast.parameters - given[1]).max() > 1e-2
@@ -96,11 +100,12 @@ def test_the_trainers_agree_after_a_whole_round_with_noise(network: DefaultNetwo
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_the_trainers_agree_without_privacy(network: DefaultNetwork) -> None:
+@pytest.mark.parametrize("kind", ["compiled", "vectorised"])
+def test_the_trainers_agree_without_privacy(kind: str, network: DefaultNetwork) -> None:
     x, y = loans(400)
     chosen = replace(PLAIN, num_steps=6, clipping_norm=float("inf"), noise_multiplier=0.0)
     given = network, start(network), x, y
-    fast = vectorised.local_round(*given, settings=chosen, streams=streams())
+    fast = TRAINERS[kind].local_round(*given, settings=chosen, streams=streams())
     slow = reference.local_round(*given, settings=chosen, streams=streams())
     assert np.abs(fast.parameters - slow.parameters).max() <= 1e-5
     assert fast.num_noise_draws == slow.num_noise_draws == 0
@@ -142,7 +147,7 @@ def test_a_loan_without_a_finite_gradient_counts_as_zero(
         if np.isfinite(cell) and (network.layer_norm or network.activation == "tanh"):
             continue
         without = clipped_sum(room, network, start(network), x[keep], y[keep], norm)
-        assert whole == pytest.approx(without, rel=1e-12, abs=1e-12)
+        assert whole == pytest.approx(without, rel=1e-5, abs=1e-5)
 
 
 def test_parameters_that_are_no_numbers_leave_a_step_of_noise_alone(room: Any) -> None:  # noqa: ANN401
@@ -275,8 +280,8 @@ def test_a_divisor_that_is_no_positive_number_is_refused(room: Any, divisor: flo
 def test_a_trainer_is_found_by_its_name() -> None:
     expected: dict[str, LocalRound] = {kind: room.local_round for kind, room in TRAINERS.items()}
     assert {kind: trainer(kind) for kind in TRAINERS} == expected  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="choose one of vectorised, reference"):
-        trainer("compiled")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="choose one of compiled, vectorised, reference"):
+        trainer("ray")  # type: ignore[arg-type]
 
 
 def test_only_the_reference_imports_opacus_and_it_leaves_logging_alone() -> None:

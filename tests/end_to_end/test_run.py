@@ -84,6 +84,18 @@ def test_a_finished_folder_is_read_back_and_never_written_again(tmp_path: Path) 
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_a_run_without_a_page_remembers_everything_else_and_gets_the_page_later(tmp_path: Path) -> None:
+    experiment = _experiment(tmp_path)
+    record = run(experiment, progress=False, report=False)
+    folder = _folder(experiment, record)
+    bare = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert "report.html" not in bare
+    assert not (folder / "plots").exists()
+    assert run(experiment, progress=False) == record
+    assert {path.name for path in folder.iterdir()} - set(bare) == {"report.html", "plots", "ledger"}
+    assert {name: (folder / name).read_bytes() for name in bare} == bare
+
+
 def test_an_interrupted_run_starts_again_to_the_same_bits_and_pays_once(tmp_path: Path) -> None:
     whole = _experiment(tmp_path / "whole")
     record = run(whole, progress=False)

@@ -11,18 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.special import expit, logit
-from scipy.stats import norm, rankdata
-from sklearn.metrics import brier_score_loss
-from sklearn.metrics import log_loss as sklearn_log_loss
 
 from fedcredit.credit.discrimination import Interval
+from fedcredit.credit.logistic import expit, logit, normal_quantile
+from fedcredit.credit.ranking import midranks
 from fedcredit.credit.scored import Scored, checked_confidence
 from fedcredit.errors import InputError
 
 _SMALLEST_PD = float(np.finfo(np.float64).eps)
 _MAX_NEWTON_STEPS = 100
+_SMALLEST_SHIFT = 1e-13
 _MAX_CONDITION = 1e13
 
 
@@ -66,11 +64,13 @@ def brier(pd: ArrayLike, default: ArrayLike) -> float | None:
         InputError: if the arrays are not scored loans.
     """
     scored = Scored(pd=pd, default=default)
-    return float(brier_score_loss(scored.default, scored.pd, labels=[False, True])) if scored.num_loans else None
+    return float(np.mean((scored.pd - scored.default) ** 2)) if scored.num_loans else None
 
 
 def log_loss(pd: ArrayLike, default: ArrayLike) -> float | None:
     """Return the mean negative log-likelihood of the outcomes, in nats.
+
+    ``pd`` is clipped to [2.2e-16, 1 - 2.2e-16], as in scikit-learn.
 
     Args:
         pd: predicted probability of default, ``[loans]``, in [0, 1].
@@ -83,7 +83,10 @@ def log_loss(pd: ArrayLike, default: ArrayLike) -> float | None:
         InputError: if the arrays are not scored loans.
     """
     scored = Scored(pd=pd, default=default)
-    return float(sklearn_log_loss(scored.default, scored.pd, labels=[False, True])) if scored.num_loans else None
+    if not scored.num_loans:
+        return None
+    happened = np.where(scored.default, scored.pd, 1.0 - scored.pd)
+    return float(-np.mean(np.log(np.clip(happened, _SMALLEST_PD, 1.0 - _SMALLEST_PD))))
 
 
 def ece(pd: ArrayLike, default: ArrayLike, *, num_bins: int = 10) -> float | None:
@@ -177,7 +180,7 @@ def mean_pd_over_bad_rate(pd: ArrayLike, default: ArrayLike, *, confidence: floa
     if scored.num_loans < 2 or mean_pd == 0.0:
         return MeanPdOverBadRate(value=ratio, interval=None)
     influence = scored.pd / mean_pd - scored.default / bad_rate
-    half = float(norm.ppf(0.5 + level / 2.0)) * math.sqrt(influence.var(ddof=1) / scored.num_loans)
+    half = normal_quantile(level) * math.sqrt(influence.var(ddof=1) / scored.num_loans)
     interval = Interval(lower=ratio * math.exp(-half), upper=ratio * math.exp(half), confidence=level)
     return MeanPdOverBadRate(value=ratio, interval=interval)
 
@@ -233,13 +236,7 @@ def own_intercept(pd: ArrayLike, default: ArrayLike) -> float | None:
     scored = Scored(pd=pd, default=default)
     if not scored.has_both_classes:
         return None
-    logits, bad_rate = logits_of(scored.pd), scored.num_defaults / scored.num_loans
-    target = float(logit(bad_rate))
-
-    def excess(shift: float) -> float:
-        return float(expit(logits + shift).mean() - bad_rate)
-
-    return float(brentq(excess, target - logits.max() - 1.0, target - logits.min() + 1.0, xtol=1e-13))
+    return _shift_to(scored.num_defaults / scored.num_loans, logits_of(scored.pd))
 
 
 def shift_logits(pd: ArrayLike, shift: float) -> NDArray[np.float64]:
@@ -271,16 +268,32 @@ def _bins(pd: NDArray[np.float64], num_bins: int) -> NDArray[np.int64]:
     """Bin by mid-rank, so that equal values share a bin and the others fill bins evenly."""
     if num_bins < 1:
         raise InputError(f"num_bins is {num_bins}; allowed is 1 or more, for example 10")
-    return np.floor((rankdata(pd) - 0.5) * num_bins / max(pd.size, 1)).astype(np.int64)
+    return np.floor((midranks(pd) - 0.5) * num_bins / max(pd.size, 1)).astype(np.int64)
 
 
 def _wilson(num_bads: float, num_loans: int, confidence: float) -> Interval:
-    square = float(norm.ppf(0.5 + confidence / 2.0)) ** 2
+    square = normal_quantile(confidence) ** 2
     rate = num_bads / num_loans
     centre = (rate + square / (2 * num_loans)) / (1 + square / num_loans)
     spread = math.sqrt(square * rate * (1 - rate) / num_loans + (square / (2 * num_loans)) ** 2)
     half = spread / (1 + square / num_loans)
     return Interval(lower=max(0.0, centre - half), upper=min(1.0, centre + half), confidence=confidence)
+
+
+def _shift_to(bad_rate: float, logits: NDArray[np.float64]) -> float:
+    """Find the shift at which the mean probability is the bad rate: Newton's steps, halved brackets beyond them."""
+    target = float(logit(bad_rate))
+    low, high = target - float(logits.max()) - 1.0, target - float(logits.min()) + 1.0
+    shift = target - float(logits.mean())
+    for _ in range(_MAX_NEWTON_STEPS):
+        fitted = expit(logits + shift)
+        excess, slope = float(fitted.mean()) - bad_rate, float(np.mean(fitted * (1.0 - fitted)))
+        if abs(excess) <= _SMALLEST_SHIFT * slope:
+            break
+        low, high = (low, shift) if excess > 0.0 else (shift, high)
+        moved = shift - excess / slope if slope > 0.0 else math.inf
+        shift = moved if low < moved < high else (low + high) / 2.0
+    return shift
 
 
 def _fit_line(design: NDArray[np.float64], default: NDArray[np.bool_]) -> NDArray[np.float64] | None:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit
-from scipy.stats import norm, rankdata
-from sklearn.metrics import average_precision_score, roc_auc_score
 
+from fedcredit.credit.logistic import expit, logit, normal_quantile
+from fedcredit.credit.ranking import midranks, steps
 from fedcredit.credit.scored import Scored, checked_confidence
 
 
@@ -55,6 +54,8 @@ class _Placements:
 def auc(pd: ArrayLike, default: ArrayLike) -> float | None:
     """Return the area under the ROC curve; a tie counts one half.
 
+    Mann and Whitney's count of pairs in whole numbers, so the quotient is rounded once.
+
     Args:
         pd: predicted probability of default, ``[loans]``, in [0, 1].
         default: 0 or 1, ``[loans]``.
@@ -66,7 +67,11 @@ def auc(pd: ArrayLike, default: ArrayLike) -> float | None:
         InputError: if the arrays are not scored loans.
     """
     scored = Scored(pd=pd, default=default)
-    return float(roc_auc_score(scored.default, scored.pd)) if scored.has_both_classes else None
+    if not scored.has_both_classes:
+        return None
+    at = steps(scored)
+    twice_won = int(np.sum(at.bads * (2 * (np.cumsum(at.goods) - at.goods) + at.goods)))
+    return twice_won / (2 * scored.num_defaults * (scored.num_loans - scored.num_defaults))
 
 
 def gini(pd: ArrayLike, default: ArrayLike) -> float | None:
@@ -101,7 +106,11 @@ def pr_auc(pd: ArrayLike, default: ArrayLike) -> float | None:
         InputError: if the arrays are not scored loans.
     """
     scored = Scored(pd=pd, default=default)
-    return float(average_precision_score(scored.default, scored.pd)) if scored.has_both_classes else None
+    if not scored.has_both_classes:
+        return None
+    at = steps(scored)
+    bads, goods = np.cumsum(at.bads[::-1]), np.cumsum(at.goods[::-1])
+    return float(np.sum(at.bads[::-1] * (bads / (bads + goods)))) / scored.num_defaults
 
 
 def ks(pd: ArrayLike, default: ArrayLike) -> KolmogorovSmirnov | None:
@@ -123,12 +132,12 @@ def ks(pd: ArrayLike, default: ArrayLike) -> KolmogorovSmirnov | None:
     scored = Scored(pd=pd, default=default)
     if not scored.has_both_classes:
         return None
-    cut_offs, place = np.unique(-scored.pd, return_inverse=True)
-    bads = np.cumsum(np.bincount(place[scored.default], minlength=cut_offs.size)) / scored.num_defaults
-    goods = np.cumsum(np.bincount(place[~scored.default], minlength=cut_offs.size))
-    gaps = np.abs(bads - goods / (scored.num_loans - scored.num_defaults))
+    at = steps(scored)
+    bads = np.cumsum(at.bads[::-1]) / scored.num_defaults
+    goods = np.cumsum(at.goods[::-1]) / (scored.num_loans - scored.num_defaults)
+    gaps = np.abs(bads - goods)
     best = int(np.argmax(gaps))
-    return KolmogorovSmirnov(value=float(gaps[best]), cut_off=abs(float(cut_offs[best])))
+    return KolmogorovSmirnov(value=float(gaps[best]), cut_off=abs(float(at.pd[::-1][best])))
 
 
 def auc_interval(pd: ArrayLike, default: ArrayLike, *, confidence: float = 0.95) -> Interval | None:
@@ -159,7 +168,7 @@ def auc_interval(pd: ArrayLike, default: ArrayLike, *, confidence: float = 0.95)
     area = float(placements.of_bads.mean())
     if area in (0.0, 1.0):
         return None
-    half = _quantile(level) * _standard_error(placements) / (area * (1.0 - area))
+    half = normal_quantile(level) * _standard_error(placements) / (area * (1.0 - area))
     ends = expit(logit(area) + np.array([-half, half]))
     return Interval(lower=float(ends[0]), upper=float(ends[1]), confidence=level)
 
@@ -204,7 +213,7 @@ def normal_difference(value: float, standard_error: float, *, confidence: float)
     Returns:
         The difference with its interval.
     """
-    half = _quantile(confidence) * standard_error
+    half = normal_quantile(confidence) * standard_error
     interval = Interval(lower=value - half, upper=value + half, confidence=confidence)
     return AucDifference(value=value, standard_error=standard_error, interval=interval)
 
@@ -215,17 +224,13 @@ def _has_variance(scored: Scored) -> bool:
 
 def _placements(scored: Scored) -> _Placements:
     bads, goods = scored.pd[scored.default], scored.pd[~scored.default]
-    among_all = rankdata(scored.pd)
+    among_all = midranks(scored.pd)
     return _Placements(
-        of_bads=(among_all[scored.default] - rankdata(bads)) / goods.size,
-        of_goods=1.0 - (among_all[~scored.default] - rankdata(goods)) / bads.size,
+        of_bads=(among_all[scored.default] - midranks(bads)) / goods.size,
+        of_goods=1.0 - (among_all[~scored.default] - midranks(goods)) / bads.size,
     )
 
 
 def _standard_error(placements: _Placements) -> float:
     bads, goods = placements.of_bads, placements.of_goods
     return math.sqrt(bads.var(ddof=1) / bads.size + goods.var(ddof=1) / goods.size)
-
-
-def _quantile(confidence: float) -> float:
-    return float(norm.ppf(0.5 + confidence / 2.0))

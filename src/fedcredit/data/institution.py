@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.data.encoding import encode
+from fedcredit.data.kept import computed
 from fedcredit.data.keys import keyed_uniforms
 from fedcredit.data.partition import partition
 from fedcredit.data.portfolio import Portfolio
@@ -68,7 +69,7 @@ def split(portfolio: Portfolio, *, seed: int) -> dict[str, NDArray[np.int64]]:
 
 
 def build_institutions(experiment: spec.Experiment, portfolio: Portfolio) -> tuple[Institution, ...]:
-    """Deal out, split and encode a portfolio.
+    """Deal out, split and encode a portfolio; asked again for the same, the lenders are shared, not copied.
 
     Args:
         experiment: the experiment; ``partition`` and ``split_seed`` are read.
@@ -80,9 +81,14 @@ def build_institutions(experiment: spec.Experiment, portfolio: Portfolio) -> tup
     Raises:
         InputError: if the loans cannot be dealt out, or a lender would have no loan to train on.
     """
-    lenders = partition(portfolio, experiment.partition, seed=experiment.split_seed)
-    parts = split(portfolio, seed=experiment.split_seed)
-    features = encode(portfolio)
+    how, seed = experiment.partition, experiment.split_seed
+    return computed(portfolio, "institutions", (how, seed), lambda: _build(portfolio, how, seed))
+
+
+def _build(portfolio: Portfolio, how: spec.Partition, seed: int) -> tuple[Institution, ...]:
+    lenders = partition(portfolio, how, seed=seed)
+    parts = split(portfolio, seed=seed)
+    features = computed(portfolio, "features", None, lambda: encode(portfolio))
     default = portfolio.default.astype(np.float32)
     for array in (features, default):
         array.flags.writeable = False
@@ -94,7 +100,7 @@ def build_institutions(experiment: spec.Experiment, portfolio: Portfolio) -> tup
     institutions = tuple(
         Institution(
             name=name,
-            kind=experiment.partition.kind,
+            kind=how.kind,
             train=loans(rows, "train"),
             validation=loans(rows, "validation"),
             test=loans(rows, "test"),

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, logit
 
 from fedcredit.data.columns import CategoryColumn, FlagColumn, KeyColumn, NumberColumn
 from fedcredit.data.keys import keyed_uniforms
@@ -100,6 +99,8 @@ def _dirichlet(portfolio: Portfolio, how: spec.DirichletPartition, seed: int) ->
     Shares ``p_k ~ Dirichlet(concentration, concentration)`` (Hsu, Qi and Brown 2019) fix the odds of
     default between lenders; one common factor on all odds makes the portfolio's defaults come out.
     """
+    from scipy.special import betaincinv, logit
+
     sizes = _log_normal_sizes(portfolio, how, seed)
     drawn = uniforms(public_stream(seed=seed, purpose=f"{_PURPOSE}.mix"), count=how.num_institutions)
     shares = np.clip(betaincinv(how.concentration, how.concentration, drawn), 1e-12, 1.0 - 1e-12)

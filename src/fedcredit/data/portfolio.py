@@ -19,9 +19,9 @@ from fedcredit.data.wording import nearest
 from fedcredit.errors import InputError
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Portfolio:
-    """Loans as read-only columns, each ``[loans]``.
+    """Loans as read-only columns, each ``[loans]``; a portfolio equals itself alone.
 
     Numbers and flags are float64 with NaN for a missing cell; categories and keys are text with the
     empty text for one. ``borrower`` is the borrower key as text or, where the schema names none, the

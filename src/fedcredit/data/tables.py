@@ -13,6 +13,7 @@ import pyarrow as pa
 from fedcredit.data.checksum import canonical_checksum
 from fedcredit.data.download import DownloadError, download, verified_checksum
 from fedcredit.data.files import read_csv, read_parquet
+from fedcredit.data.kept import computed, content_of, table_of
 from fedcredit.data.portfolio import Portfolio, portfolio_from_table
 from fedcredit.data.schema import Schema, read_schema
 from fedcredit.data.sources import SOURCES, Source
@@ -32,7 +33,7 @@ def load_portfolio(
 
     A public table is looked for in the folder of ``FEDCREDIT_DATA``, then in the user's cache
     (``FEDCREDIT_CACHE`` or ``~/.cache/fedcredit``), then downloaded into the cache. No network is
-    used when the file is there.
+    used when the file is there. A file of the same content as before in this process is not read again.
 
     Args:
         portfolio: the experiment's portfolio.
@@ -46,8 +47,16 @@ def load_portfolio(
         InputError: if the file or the schema is not what it must be, or cannot be had.
     """
     if isinstance(portfolio, spec.PublicTable):
-        table = _public_table(portfolio.table, sources[portfolio.table], progress)
-        return portfolio_from_table(table, public_schema(portfolio.table))
+        name, source = portfolio.table, sources[portfolio.table]
+        path = _public_file(name, source, progress)
+        content = content_of(path)
+        key = None if content is None else (name, source, content)
+        return table_of(key, lambda: portfolio_from_table(_verified(name, path, source), public_schema(name)))
+    content = content_of(Path(portfolio.path), Path(portfolio.schema_file))
+    return table_of(None if content is None else (portfolio, content), lambda: _own_table(portfolio))
+
+
+def _own_table(portfolio: spec.FileTable) -> Portfolio:
     schema = read_schema(portfolio.schema_file)
     table = (read_csv if portfolio.kind == "csv" else read_parquet)(Path(portfolio.path))
     try:
@@ -78,18 +87,22 @@ def data_checksum(portfolio: Portfolio) -> str:
     Returns:
         SHA-256 as 64 hexadecimal digits.
     """
+    return computed(portfolio, "checksum", None, lambda: _checksum(portfolio))
+
+
+def _checksum(portfolio: Portfolio) -> str:
     columns = {f"column {name}": pa.array(cells.tolist()) for name, cells in portfolio.columns.items()}
     table = pa.table({**columns, "default": portfolio.default, "borrower": portfolio.borrower.tolist()})
     return hashlib.sha256(f"{portfolio.schema!r}\n{canonical_checksum(table)}".encode()).hexdigest()
 
 
-def _public_table(name: str, source: Source, progress: Progress | None) -> pa.Table:
+def _public_file(name: str, source: Source, progress: Progress | None) -> Path:
     named, cache = _named_folder(), _cache_folder()
     for folder in (named, cache):
         if folder is not None and (folder / source.file_name).exists():
-            return _verified(name, folder / source.file_name, source)
+            return folder / source.file_name
     try:
-        path = download(name, source, cache, progress=progress)
+        return download(name, source, cache, progress=progress)
     except (DownloadError, OSError) as error:
         looked = " and ".join(str(folder) for folder in (named, cache) if folder is not None)
         reasons = "".join(f"\n  {line}" for line in str(error).splitlines())
@@ -97,7 +110,6 @@ def _public_table(name: str, source: Source, progress: Progress | None) -> pa.Ta
             f"table {name}: {source.file_name} is not in {looked}, and could not be downloaded:{reasons}\n"
             f"Put the file into a folder and set FEDCREDIT_DATA to that folder. It is made from {source.origin}."
         ) from None
-    return _verified(name, path, source)
 
 
 def _verified(name: str, path: Path, source: Source) -> pa.Table:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import matplotlib.style
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import is_color_like, to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
@@ -17,6 +19,7 @@ from fedcredit.experiment.wording import readable
 WIDTH_INCHES = 4.4
 _DOTS_PER_INCH = 200
 _MAX_LABEL = 22
+_COLOURED = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")
 _MAX_LEGEND_LINE = 42
 # Okabe and Ito, "Color universal design" (2008); lighter tints of the same hues on a dark ground.
 _COLOURS = {
@@ -28,12 +31,13 @@ _INK = {False: ("#1c1c1c", "#5a5a5a", "#dddddd", "#ffffff"), True: ("#ececec", "
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A finished picture: a name for its file, what it shows in words, and the PNG's bytes."""
+    """A finished picture: a name for its file, what it shows in words, and its PNG on a light and a dark ground."""
 
     name: str
     title: str
     description: str
     png: bytes
+    dark_png: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,25 +64,25 @@ def theme(*, dark: bool) -> Theme:
     return Theme(series=_COLOURS[dark], ink=ink, quiet=quiet, grid=grid, ground=ground)
 
 
-def draw(paint: Callable[[Figure, Theme], None], *, height: float, dark: bool) -> bytes:
-    """Paint a picture and return it as PNG, untouched by a reader's matplotlib settings.
+def draw(paint: Callable[[Figure, Theme], None], *, height: float) -> tuple[bytes, bytes]:
+    """Paint a picture once and return it as PNG on both grounds, untouched by a reader's matplotlib settings.
 
     Args:
-        paint: fills the figure.
+        paint: fills the figure, in colours of the theme alone.
         height: of the figure, in inches.
-        dark: whether the ground is dark.
 
     Returns:
-        The bytes of the PNG, the same for the same picture.
+        The bytes of the PNG on a light and on a dark ground, the same for the same picture.
     """
-    colours = theme(dark=dark)
+    colours = theme(dark=False)
     with matplotlib.style.context(["default", _settings(colours)]):
         figure = Figure(figsize=(WIDTH_INCHES, height), dpi=_DOTS_PER_INCH, layout="constrained")
         FigureCanvasAgg(figure)
         paint(figure, colours)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+        _lay_out(figure)
+        light = _png(figure)
+        _recolour(figure, dict(zip(_all(colours), _all(theme(dark=True)), strict=True)))
+        return light, _png(figure)
 
 
 def legend_below(figure: Figure, axes: Axes) -> None:
@@ -110,6 +114,36 @@ def label_of(name: str, *, otherwise: str) -> str:
     return shown if len(shown) <= _MAX_LABEL else f"{shown[: _MAX_LABEL - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
+def _lay_out(figure: Figure) -> None:
+    """Find the places of all parts once; saving would do it twice, with a drawing for each."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _recolour(figure: Figure, other: Mapping[str, str]) -> None:
+    """Give every part of a painted figure its colour of another theme; painting again would cost twice as much."""
+    for artist in figure.findobj():
+        for name in _COLOURED:
+            if hasattr(artist, f"get_{name}") and hasattr(artist, f"set_{name}"):
+                found = getattr(artist, f"get_{name}")()
+                colour = found[0] if isinstance(found, np.ndarray) and len(found) else found
+                if is_color_like(colour) and to_hex(colour).lower() in other:
+                    getattr(artist, f"set_{name}")(other[to_hex(colour).lower()])
+
+
+def _all(colours: Theme) -> tuple[str, ...]:
+    own = (*colours.series, colours.ink, colours.quiet, colours.grid, colours.ground)
+    return tuple(colour.lower() for colour in own)
+
+
 def _settings(colours: Theme) -> dict[str, object]:
     return {
         "font.family": "DejaVu Sans",
@@ -128,7 +162,6 @@ def _settings(colours: Theme) -> dict[str, object]:
         "grid.color": colours.grid,
         "grid.linewidth": 0.6,
         "figure.facecolor": colours.ground,
-        "savefig.facecolor": colours.ground,
         "xtick.color": colours.ink,
         "ytick.color": colours.ink,
         "legend.fontsize": 8.5,

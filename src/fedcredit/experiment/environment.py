@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
@@ -12,7 +13,7 @@ from pydantic import JsonValue
 
 _PACKAGES = (
     "fedcredit", "flwr", "torch", "opacus", "dp-accounting", "hydra-core", "pydantic", "numpy", "scipy",
-    "scikit-learn", "pyarrow", "ray",
+    "scikit-learn", "pyarrow", "ray", "numba",
 )  # fmt: skip
 
 
@@ -32,6 +33,7 @@ def environment() -> dict[str, JsonValue]:
     }
 
 
+@functools.cache
 def _version(package: str) -> str:
     try:
         return version(package)

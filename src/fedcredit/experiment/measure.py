@@ -22,11 +22,10 @@ from fedcredit.credit.evaluation import (
 )
 from fedcredit.credit.scored import Scored
 from fedcredit.data.institution import Loans
-from fedcredit.experiment.prepare import Prepared
+from fedcredit.experiment.prepare import Prepared, predict_pd
 from fedcredit.experiment.record import ReferenceRecord
 from fedcredit.experiment.references import run_reference
 from fedcredit.experiment.spec import Reference
-from fedcredit.model.network import predict_pd
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import reference_release
 from fedcredit.privacy.accounting.statement import worst_epsilon
@@ -79,7 +78,7 @@ def _scored(prepared: Prepared, parameters: NDArray[np.float32], part: Callable[
     for institution in prepared.institutions:
         loans = part(institution)
         scored[institution.name] = Scored(
-            pd=predict_pd(prepared.network, parameters, loans.features), default=loans.default
+            pd=predict_pd(prepared, prepared.network, parameters, loans.features), default=loans.default
         )
     return scored
 

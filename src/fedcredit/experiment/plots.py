@@ -28,26 +28,25 @@ class _History:
     epsilon: list[tuple[int, float]]
 
 
-def run_pictures(record: RunRecord, *, dark: bool = False) -> tuple[Picture, ...]:
+def run_pictures(record: RunRecord) -> tuple[Picture, ...]:
     """Draw the pictures of one run.
 
     Args:
         record: the run.
-        dark: whether the ground is dark.
 
     Returns:
         The pictures that the record has figures for: ``rounds``, ``lenders``, ``calibration``,
         ``levels``.
     """
-    drawn = (_rounds(record, dark), _lenders(record, dark), _calibration(record, dark), _levels(record, dark))
+    drawn = (_rounds(record), _lenders(record), _calibration(record), _levels(record))
     return tuple(picture for picture in drawn if picture is not None)
 
 
-def write_plots(record: RunRecord, folder: Path) -> tuple[Path, ...]:
+def write_plots(pictures: Sequence[Picture], folder: Path) -> tuple[Path, ...]:
     """Write the pictures of a run into ``plots/`` of its results folder.
 
     Args:
-        record: the run.
+        pictures: what ``run_pictures`` drew.
         folder: the results folder, which exists.
 
     Returns:
@@ -56,7 +55,7 @@ def write_plots(record: RunRecord, folder: Path) -> tuple[Path, ...]:
     directory = folder / "plots"
     directory.mkdir(exist_ok=True)
     paths = []
-    for picture in run_pictures(record):
+    for picture in pictures:
         path = directory / f"{picture.name}.png"
         unfinished = path.with_suffix(".png.unfinished")
         unfinished.write_bytes(picture.png)
@@ -65,7 +64,7 @@ def write_plots(record: RunRecord, folder: Path) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def _rounds(record: RunRecord, dark: bool) -> Picture | None:
+def _rounds(record: RunRecord) -> Picture | None:
     history, delta = _history(record), delta_of(record)
     if not history.auc and not history.epsilon:
         return None
@@ -98,7 +97,8 @@ def _rounds(record: RunRecord, dark: bool) -> Picture | None:
         else "AUC on validation loans, by round."
     )
     height = 3.6 if history.auc and history.epsilon else 2.4
-    return Picture(name="rounds", title="Rounds", description=description, png=draw(paint, height=height, dark=dark))
+    light, dark = draw(paint, height=height)
+    return Picture(name="rounds", title="Rounds", description=description, png=light, dark_png=dark)
 
 
 def _mark_statement(axes: Axes, epsilon: float, colours: Theme) -> None:
@@ -107,14 +107,14 @@ def _mark_statement(axes: Axes, epsilon: float, colours: Theme) -> None:
         axes.axhline(epsilon, color=colours.quiet, linewidth=0.9, linestyle=(0, (4, 3)))
 
 
-def _lenders(record: RunRecord, dark: bool) -> Picture | None:
+def _lenders(record: RunRecord) -> Picture | None:
     names, labels = _rows_of(record, everyone="mean by loans")
     pooled = nearest_pooled([record])
     series = [_lender_series("federated", 0, record.evaluation, names)]
     for place, name in enumerate(("alone", pooled), start=1):
         if name in record.references:
             series.append(_lender_series(SHORT_REFERENCE_NAMES[name], place, record.references[name].evaluation, names))
-    return row_picture("lenders", "AUC by lender", "AUC on held-out loans", labels, series, dark)
+    return row_picture("lenders", "AUC by lender", "AUC on held-out loans", labels, series)
 
 
 def _lender_series(label: str, place: int, found: FederationEvaluation, names: Sequence[str | None]) -> Series:
@@ -133,17 +133,15 @@ def _lender_series(label: str, place: int, found: FederationEvaluation, names: S
     )
 
 
-def _levels(record: RunRecord, dark: bool) -> Picture | None:
+def _levels(record: RunRecord) -> Picture | None:
     names, labels = _rows_of(record, everyone="all loans")
     series = [ratio_series("shared model", 0, _by_name(record.evaluation, names))]
     if record.own_intercept is not None:
         series.append(ratio_series("own intercept", 1, _by_name(record.own_intercept, names)))
-    return row_picture(
-        "levels", "Mean PD over bad rate by lender", "mean PD / bad rate", labels, series, dark, ratio=True
-    )
+    return row_picture("levels", "Mean PD over bad rate by lender", "mean PD / bad rate", labels, series, ratio=True)
 
 
-def _calibration(record: RunRecord, dark: bool) -> Picture | None:
+def _calibration(record: RunRecord) -> Picture | None:
     curves = [("shared model", record.evaluation.overall.calibration_curve)]
     if record.own_intercept is not None:
         curves.append(("own intercepts", record.own_intercept.overall.calibration_curve))
@@ -163,9 +161,8 @@ def _calibration(record: RunRecord, dark: bool) -> Picture | None:
         legend_below(figure, axes)
 
     description = "Bad rate against mean PD in bins of equal count, with intervals; the dashed line is right."
-    return Picture(
-        name="calibration", title="Calibration", description=description, png=draw(paint, height=4.6, dark=dark)
-    )
+    light, dark = draw(paint, height=4.6)
+    return Picture(name="calibration", title="Calibration", description=description, png=light, dark_png=dark)
 
 
 def _draw_curve(axes: Axes, curve: Sequence[CurveBin], *, label: str, colour: str, marker: str) -> None:

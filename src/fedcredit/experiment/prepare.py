@@ -20,13 +20,13 @@ from fedcredit.data.tables import data_checksum, load_portfolio
 from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.experiment.spec import Experiment
 from fedcredit.federation.client import Lender
-from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec
+from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec, to_pd
 from fedcredit.privacy.accounting.ledger import PrivacyLedger, ledger_path
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
 from fedcredit.seeds import Stream, private_stream, public_stream
 from fedcredit.training.contract import LocalSettings
-from fedcredit.training.trainers import trainer
+from fedcredit.training.trainers import predictor, trainer
 
 Progress = Callable[[str, int, int], None]
 
@@ -95,6 +95,23 @@ def initial_network(experiment: Experiment, network: DefaultNetwork) -> NDArray[
         Flat parameters, ``[num_parameters]``.
     """
     return initial_parameters(network, public_stream(seed=experiment.seed, purpose="initialisation"))
+
+
+def predict_pd(
+    prepared: Prepared, network: DefaultNetwork, parameters: NDArray[np.float32], features: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Score loans with a network of this run, by what stands beside its trainer.
+
+    Args:
+        prepared: the prepared experiment.
+        network: the network's shape.
+        parameters: flat parameters, ``[num_parameters]``.
+        features: encoded loans, ``[loans, features]``.
+
+    Returns:
+        Probabilities of default, ``[loans]``.
+    """
+    return to_pd(predictor(prepared.experiment.trainer.kind)(network, parameters, features))
 
 
 def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan) -> LocalSettings:
@@ -174,6 +191,7 @@ def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict
             ledger=ledgers.get(institution.name),
             event=prepared.plan.round_event(institution.name) if prepared.plan.is_private else None,
             trainer=trainer(experiment.trainer.kind),
+            predict=predictor(experiment.trainer.kind),
         )
         for institution in prepared.institutions
     }

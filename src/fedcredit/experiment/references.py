@@ -20,10 +20,10 @@ from fedcredit.data.contract import ContractTable, draw_up
 from fedcredit.data.institution import Loans
 from fedcredit.experiment import one_shot
 from fedcredit.experiment.direct import Participant, train_directly
-from fedcredit.experiment.prepare import Prepared, initial_network, local_settings
+from fedcredit.experiment.prepare import Prepared, initial_network, local_settings, predict_pd
 from fedcredit.experiment.spec import Adam, FixedSteps, Network, Reference, Sgd, Strategy
 from fedcredit.federation.protocol import release_digest
-from fedcredit.model.network import DefaultNetwork, network_from_spec, predict_pd
+from fedcredit.model.network import DefaultNetwork, network_from_spec
 from fedcredit.privacy.accounting.calibration import calibrate
 from fedcredit.privacy.accounting.events import GaussianSteps
 from fedcredit.privacy.accounting.ledger import PrivacyLedger, Release
@@ -313,6 +313,6 @@ def _train(
 
 def _score(prepared: Prepared, network: DefaultNetwork, parameters: NDArray[np.float32]) -> Scores:
     return {
-        institution.name: predict_pd(network, parameters, institution.test.features)
+        institution.name: predict_pd(prepared, network, parameters, institution.test.features)
         for institution in prepared.institutions
     }

@@ -6,16 +6,12 @@ import base64
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from fedcredit.experiment.canvas import Picture
-from fedcredit.experiment.plots import run_pictures
+from fedcredit.errors import InputError
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import study_tables
 from fedcredit.experiment.study import in_order
-from fedcredit.experiment.study_plots import study_pictures
 from fedcredit.experiment.summary import (
     headline,
     lender_table,
@@ -26,20 +22,52 @@ from fedcredit.experiment.summary import (
 )
 from fedcredit.experiment.wording import statement_of
 
+if TYPE_CHECKING:
+    from fedcredit.experiment.canvas import Picture
+
 REPORT_FILE = "report.html"
 
 
 def write_report(record: RunRecord, folder: Path) -> Path:
-    """Write ``report.html`` into a results folder: whole, then renamed.
+    """Write ``report.html`` and its pictures, ``plots/``, into a results folder: whole, then renamed.
 
     Args:
         record: the run.
         folder: the results folder, which exists.
 
     Returns:
-        The path of the file.
+        The path of the page.
     """
-    return _write(run_report(record), folder / REPORT_FILE)
+    from fedcredit.experiment.plots import run_pictures, write_plots
+
+    pictures = run_pictures(record)
+    write_plots(pictures, folder)
+    return _write(_run_page(record, pictures), folder / REPORT_FILE)
+
+
+def report_of(record: RunRecord, folder: Path) -> Path:
+    """Return the page of a finished run; a run made without one gets it now.
+
+    Args:
+        record: the run.
+        folder: its results folder.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        InputError: if there is none and the folder cannot be written.
+    """
+    path = folder / REPORT_FILE
+    if path.is_file():
+        return path
+    try:
+        return write_report(record, folder)
+    except OSError as error:
+        raise InputError(
+            f"{folder} holds no {REPORT_FILE} and cannot be written ({error.strerror}); copy the folder to a place you "
+            "may write to"
+        ) from error
 
 
 def write_study_report(records: Sequence[RunRecord], path: Path) -> Path:
@@ -68,6 +96,12 @@ def run_report(record: RunRecord) -> str:
     Returns:
         HTML.
     """
+    from fedcredit.experiment.plots import run_pictures
+
+    return _run_page(record, run_pictures(record))
+
+
+def _run_page(record: RunRecord, pictures: Sequence[Picture]) -> str:
     statement = statement_of(record)
     return _page(
         "run.html.jinja",
@@ -76,7 +110,7 @@ def run_report(record: RunRecord) -> str:
         headline=headline(record),
         reading=None if statement is None else reading_table(statement),
         tables=[lender_table(record), reference_table(record), metric_table(record), noise_table(record)],
-        pictures=_pairs(run_pictures(record), run_pictures(record, dark=True)),
+        pictures=pictures,
         config=_as_yaml(record.experiment),
         environment=_as_yaml(record.environment),
         seconds=_as_yaml({name: round(spent, 3) for name, spent in record.seconds.items()}),
@@ -96,6 +130,8 @@ def study_report(records: Sequence[RunRecord], *, against: str | None = None) ->
     Raises:
         InputError: if there is no run.
     """
+    from fedcredit.experiment.study_plots import study_pictures
+
     arms = study_tables(records, against=against)
     ordered = in_order(records)
     studies = sorted({record.name.partition("/")[0] for record in ordered})
@@ -104,12 +140,14 @@ def study_report(records: Sequence[RunRecord], *, against: str | None = None) ->
         title=", ".join(studies),
         records=ordered,
         arms=arms,
-        pictures=_pairs(study_pictures(ordered), study_pictures(ordered, dark=True)),
+        pictures=study_pictures(ordered),
         remarks=list(dict.fromkeys(remark for record in ordered for remark in record.remarks)),
     )
 
 
 def _page(template: str, **content: object) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("fedcredit.experiment", "templates"),
         autoescape=True,
@@ -120,15 +158,13 @@ def _page(template: str, **content: object) -> str:
     return environment.get_template(template).render(**content)
 
 
-def _pairs(light: Sequence[Picture], dark: Sequence[Picture]) -> list[tuple[Picture, Picture]]:
-    return list(zip(light, dark, strict=True))
-
-
 def _data_uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _as_yaml(content: object) -> str:
+    import yaml
+
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=False).rstrip()
 
 

@@ -43,7 +43,6 @@ def row_picture(
     axis: str,
     labels: Sequence[str],
     series: Sequence[Series],
-    dark: bool,
     *,
     ratio: bool = False,
 ) -> Picture | None:
@@ -55,7 +54,6 @@ def row_picture(
         axis: what the figures are.
         labels: of the rows, top down.
         series: one or more models, each with one figure a row.
-        dark: whether the ground is dark.
         ratio: whether the figures are ratios, which are right at 1.
 
     Returns:
@@ -81,7 +79,8 @@ def row_picture(
             legend_below(figure, axes)
 
     height = _rows_height(len(labels), len(series))
-    return Picture(name=name, title=title, description=description, png=draw(paint, height=height, dark=dark))
+    light, dark = draw(paint, height=height)
+    return Picture(name=name, title=title, description=description, png=light, dark_png=dark)
 
 
 def auc_series(label: str, place: int, found: Sequence[Evaluation | None]) -> Series:

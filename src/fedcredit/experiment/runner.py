@@ -27,11 +27,12 @@ from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
 from fedcredit.experiment.wording import epsilon_text
 from fedcredit.federation.server import FederationResult, RoundRecord, federate
-from fedcredit.model.network import to_state_dict
+from fedcredit.model.network import to_arrays
 from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.accounting.statement import EpsilonStatement, state, worst_epsilon
+from fedcredit.training.trainers import computed_by
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -53,12 +54,14 @@ class _Trained:
     rounds: tuple[RoundRecord, ...]
 
 
-def run(experiment: Experiment, *, progress: bool = True) -> RunRecord:
+def run(experiment: Experiment, *, progress: bool = True, report: bool = True) -> RunRecord:
     """Run an experiment, or read back the record of an equal one that has finished.
 
     Args:
         experiment: the experiment.
         progress: whether to draw a progress display on standard error.
+        report: whether to draw the run's pictures and its page, which costs about a CPU-second. An arm
+            of a sweep can go without: ``report.report_of`` makes them from the record at any later time.
 
     Returns:
         The record; its folder is ``files.run_folder(experiment, record.fingerprint)``.
@@ -73,7 +76,7 @@ def run(experiment: Experiment, *, progress: bool = True) -> RunRecord:
         folder = run_folder(experiment, prepared.fingerprint)
         with folder.locked(), ExitStack() as stack:
             if folder.is_finished:
-                return read_record(folder.path)
+                return _read_back(folder, report=report)
             ledgers = open_ledgers(prepared, folder=folder.path, heads=kept_heads(folder.path))
             for ledger in ledgers.values():
                 stack.enter_context(ledger)
@@ -83,7 +86,16 @@ def run(experiment: Experiment, *, progress: bool = True) -> RunRecord:
             measured = measure(prepared, trained.result.parameters, ledgers=ledgers, progress=display.stage)
             seconds["total"] = time.perf_counter() - started
             record = _record(prepared, trained, measured, ledgers, seconds)
-            _finish(folder, prepared, trained, record)
+            _finish(folder, prepared, trained, record, report=report)
+    return record
+
+
+def _read_back(folder: RunFolder, *, report: bool) -> RunRecord:
+    record = read_record(folder.path)
+    if report:
+        from fedcredit.experiment.report import report_of
+
+        report_of(record, folder.path)
     return record
 
 
@@ -188,7 +200,7 @@ def _record(
         references=measured.references,
         remarks=remarks(experiment, row_norm_cap=prepared.portfolio.schema.row_norm_cap),
         seconds=seconds,
-        environment=environment(),
+        environment={**environment(), "trainer": computed_by(experiment.trainer.kind, prepared.network)},
     )
 
 
@@ -245,20 +257,19 @@ def _scope(prepared: Prepared) -> str:
     return "private loans: this is the cost of this run alone; the epsilons of all runs on the same loans add up"
 
 
-def _finish(folder: RunFolder, prepared: Prepared, trained: _Trained, record: RunRecord) -> None:
+def _finish(folder: RunFolder, prepared: Prepared, trained: _Trained, record: RunRecord, *, report: bool) -> None:
     """Write what is remembered; the record comes last and closes the folder."""
-    from fedcredit.experiment.plots import write_plots
     from fedcredit.experiment.privacy_page import PRIVACY_FILE, privacy_page
-    from fedcredit.experiment.report import write_report
 
-    tensors = to_state_dict(prepared.network, trained.result.parameters)
-    folder.write_weights({name: tensor.numpy() for name, tensor in tensors.items()})
+    folder.write_weights(to_arrays(prepared.network, trained.result.parameters))
     folder.write_table("rounds.parquet", _round_rows(trained.rounds))
     folder.write_table("institutions.parquet", _institution_rows(record))
     folder.write_json("environment.json", dict(record.environment))
     folder.write_text(PRIVACY_FILE, privacy_page(record))
-    write_plots(record, folder.path)
-    write_report(record, folder.path)
+    if report:
+        from fedcredit.experiment.report import write_report
+
+        write_report(record, folder.path)
     write_record(record, folder.path)
 
 

@@ -316,7 +316,7 @@ Runtime = Annotated[InlineRuntime | RayRuntime, Field(discriminator="kind")]
 class Trainer(Part):
     """Who computes a local round."""
 
-    kind: Literal["vectorised", "reference"] = "vectorised"
+    kind: Literal["compiled", "vectorised", "reference"] = "compiled"
 
 
 class Experiment(Part):

@@ -11,12 +11,11 @@ from fedcredit.experiment.rows import MAX_ROWS, auc_series, ratio_series, row_pi
 from fedcredit.experiment.wording import SHORT_REFERENCE_NAMES, delta_of, epsilon_of, epsilon_text, nearest_pooled
 
 
-def study_pictures(records: Sequence[RunRecord], *, dark: bool = False) -> tuple[Picture, ...]:
+def study_pictures(records: Sequence[RunRecord]) -> tuple[Picture, ...]:
     """Draw the arms of a study side by side.
 
     Args:
         records: finished runs, in the order of their rows; the first 30 are drawn.
-        dark: whether the ground is dark.
 
     Returns:
         The pictures ``study_auc``, ``study_within`` and ``study_levels``.
@@ -34,9 +33,9 @@ def study_pictures(records: Sequence[RunRecord], *, dark: bool = False) -> tuple
             within.append(within_series(SHORT_REFERENCE_NAMES[name], place, _references(shown, name)))
     levels = [ratio_series("federated", 0, overall)]
     drawn = (
-        row_picture("study_auc", f"AUC by arm{suffix}", "AUC on all held-out loans", labels, aucs, dark),
-        row_picture("study_within", f"AUC within lenders by arm{suffix}", "mean AUC by loans", labels, within, dark),
-        row_picture("study_levels", f"Level by arm{suffix}", "mean PD / bad rate", labels, levels, dark, ratio=True),
+        row_picture("study_auc", f"AUC by arm{suffix}", "AUC on all held-out loans", labels, aucs),
+        row_picture("study_within", f"AUC within lenders by arm{suffix}", "mean AUC by loans", labels, within),
+        row_picture("study_levels", f"Level by arm{suffix}", "mean PD / bad rate", labels, levels, ratio=True),
     )
     return tuple(picture for picture in drawn if picture is not None)
 

@@ -7,6 +7,7 @@ order the replies came in.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def aggregate(spec: Aggregator, updates: NDArray[np.float64], weights: NDArray[n
         return _trimmed_mean(updates, spec.trim_fraction)
     if np.any(weights < 0.0) or not math.isfinite(total := math.fsum(weights)) or total <= 0.0:
         raise ValueError("weights must be finite, at least 0, and add up above 0")
-    return _ordered_sum(updates * (weights / total)[:, None])
+    return _ordered_sum(row * share for row, share in zip(updates, weights / total, strict=True))
 
 
 def _trimmed_mean(updates: NDArray[np.float64], trim_fraction: float) -> NDArray[np.float64]:
@@ -53,8 +54,9 @@ def _trimmed_mean(updates: NDArray[np.float64], trim_fraction: float) -> NDArray
     return _ordered_sum(kept) / len(kept)
 
 
-def _ordered_sum(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    total = np.array(rows[0], dtype=np.float64)
-    for row in rows[1:]:
+def _ordered_sum(rows: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
+    each = iter(rows)
+    total = np.array(next(each), dtype=np.float64)
+    for row in each:
         total += row
     return total

@@ -38,12 +38,12 @@ from fedcredit.federation.protocol import (
     write_roster_reply,
     write_train_reply,
 )
-from fedcredit.model.network import DefaultNetwork, predict_pd
+from fedcredit.model.network import DefaultNetwork, to_pd
 from fedcredit.privacy.accounting.events import GaussianSteps
 from fedcredit.privacy.accounting.ledger import NoiseDrawsError, PrivacyLedger, Release
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.seeds import Stream
-from fedcredit.training.contract import LocalRound, LocalSettings, RoundStreams
+from fedcredit.training.contract import LocalRound, LocalSettings, PredictLogit, RoundStreams
 
 if TYPE_CHECKING:
     from fedcredit.data.institution import Institution
@@ -74,6 +74,7 @@ class Lender:
     ledger: PrivacyLedger | None
     event: GaussianSteps | None
     trainer: LocalRound
+    predict: PredictLogit
     mode: str = SIMULATED
 
 
@@ -194,7 +195,7 @@ def answer_evaluate(lender: Lender, content: RecordDict) -> RecordDict:
     return write_evaluate_reply(
         EvaluateReply(
             server_round=request.server_round,
-            pd=predict_pd(lender.network, request.parameters, loans.features),
+            pd=to_pd(lender.predict(lender.network, request.parameters, loans.features)),
             default=loans.default.astype(np.int8),
         )
     )

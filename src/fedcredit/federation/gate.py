@@ -116,7 +116,7 @@ def examine_training(institution: str, content: RecordDict, expected: Expected) 
     if not bool(np.all(np.isfinite(reply.parameters))):
         raise ProtocolError("a parameter is not finite")
     bound = expected.norm_bound.get(institution)
-    norm = float(np.linalg.norm(reply.parameters.astype(np.float64) - expected.parameters))
+    norm = float(np.linalg.norm(np.subtract(reply.parameters, expected.parameters, dtype=np.float64)))
     if bound is not None and norm > bound:
         raise ProtocolError(f"the update's norm is {norm:.4g}; an honest one is at most {bound:.4g}")
     return reply

@@ -284,7 +284,7 @@ def check_reply(content: RecordDict, *, message_type: str, mode: str) -> None:
         ProtocolError: if a key is not on the allow-list, or one is missing.
     """
     allowed = REPLY_KEYS.get((message_type, mode), frozenset())
-    found = {(name, key) for name, record in content.items() for key in record}
+    found = {(name, key) for name, record in content.items() for key in record.keys()}  # noqa: SIM118 - a plain view
     if found != allowed or len(content) != len({name for name, _ in allowed}) or not allowed:
         raise ProtocolError(f"a reply to {message_type} holds other keys than its allow-list in mode {mode}")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, final
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp import strategy as flower
 from numpy.typing import NDArray
@@ -88,8 +88,9 @@ class FedcreditRule:
         Returns:
             The next iterate and the average so far.
         """
-        start = incoming.astype(np.float64)
-        updates = np.stack([reply.parameters.astype(np.float64) - start for reply in replies.values()])
+        updates = np.empty((len(replies), len(incoming)))
+        for row, reply in zip(updates, replies.values(), strict=True):
+            np.subtract(reply.parameters, incoming, out=row, dtype=np.float64)
         weights = np.array([self._contracts[name].weight for name in replies])
         self._state = server_step(self._strategy, self._state, aggregate(self._strategy.aggregator, updates, weights))
         return Iterate(parameters=self._state.parameters, released=released(self._state))
@@ -245,7 +246,7 @@ class FederatedStrategy(flower.Strategy):
         content = write_model_request(request)
         self._requests = {
             Sent(institution=name, node_id=self._plan.nodes[name]): Message(
-                RecordDict(dict(content)), self._plan.nodes[name], message_type, group_id=str(server_round)
+                content.copy(), self._plan.nodes[name], message_type, group_id=str(server_round)
             )
             for name in names
         }

@@ -17,44 +17,14 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-BLOCK_ROWS = 64
+from fedcredit.model.network import BLOCK_ROWS, Layer
+
 _COLUMNS = 16
 ACTIVATIONS: Mapping[str, tuple[Callable[[torch.Tensor], torch.Tensor], type[nn.Module]]] = {
     "relu": (torch.relu, nn.ReLU),
     "tanh": (torch.tanh, nn.Tanh),
     "gelu": (functional.gelu, nn.GELU),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """Where one linear layer, and its LayerNorm if it has one, lie in the flat vector."""
-
-    name: str
-    num_inputs: int
-    num_outputs: int
-    weight: slice
-    bias: slice
-    norm_weight: slice | None = None
-    norm_bias: slice | None = None
-
-    @property
-    def is_output(self) -> bool:
-        """Whether this is the last layer, whose one output is the logit."""
-        return self.name == "output"
-
-    @property
-    def tensors(self) -> tuple[tuple[str, slice, tuple[int, ...]], ...]:
-        """Name in the state dict, place in the flat vector and shape of each tensor, in flat order."""
-        square, line = (self.num_outputs, self.num_inputs), (self.num_outputs,)
-        found: list[tuple[str, slice, tuple[int, ...]]] = [
-            (f"{self.name}.weight", self.weight, square),
-            (f"{self.name}.bias", self.bias, line),
-        ]
-        if self.norm_weight is not None and self.norm_bias is not None:
-            found.append((f"{self.name}_norm.weight", self.norm_weight, line))
-            found.append((f"{self.name}_norm.bias", self.norm_bias, line))
-        return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)

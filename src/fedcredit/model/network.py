@@ -9,23 +9,50 @@ then the activation; the last layer is linear with one output.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from fedcredit.errors import InputError
 from fedcredit.experiment import spec
-from fedcredit.model.blocks import ACTIVATIONS, Layer, single_threaded, to_blocks, trace_blocks
 from fedcredit.seeds import Stream, normals
 
-_CHUNK_ROWS = 2048
+BLOCK_ROWS = 64
+ACTIVATIONS = ("relu", "tanh", "gelu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """Where one linear layer, and its LayerNorm if it has one, lie in the flat vector."""
+
+    name: str
+    num_inputs: int
+    num_outputs: int
+    weight: slice
+    bias: slice
+    norm_weight: slice | None = None
+    norm_bias: slice | None = None
+
+    @property
+    def is_output(self) -> bool:
+        """Whether this is the last layer, whose one output is the logit."""
+        return self.name == "output"
+
+    @property
+    def tensors(self) -> tuple[tuple[str, slice, tuple[int, ...]], ...]:
+        """Name in the state dict, place in the flat vector and shape of each tensor, in flat order."""
+        square, line = (self.num_outputs, self.num_inputs), (self.num_outputs,)
+        found: list[tuple[str, slice, tuple[int, ...]]] = [
+            (f"{self.name}.weight", self.weight, square),
+            (f"{self.name}.bias", self.bias, line),
+        ]
+        if self.norm_weight is not None and self.norm_bias is not None:
+            found.append((f"{self.name}_norm.weight", self.norm_weight, line))
+            found.append((f"{self.name}_norm.bias", self.norm_bias, line))
+        return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,129 +167,64 @@ def initial_parameters(network: DefaultNetwork, stream: Stream) -> NDArray[np.fl
     return flat.astype(np.float32)
 
 
-def to_state_dict(network: DefaultNetwork, parameters: NDArray[np.float32]) -> dict[str, torch.Tensor]:
-    """Cut the flat vector into named tensors (copies), in flat order.
+def to_arrays(network: DefaultNetwork, parameters: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Cut the flat vector into named arrays (copies), in flat order.
 
     Args:
         network: the network's shape.
         parameters: flat parameters, ``[num_parameters]``.
 
     Returns:
-        Tensors by name, such as ``hidden_0.weight``.
+        Arrays by name, such as ``hidden_0.weight``.
 
     Raises:
         InputError: if the vector has another length.
     """
-    flat = _to_tensor(network, parameters)
+    check_parameters(network, parameters)
     return {
-        name: flat[place].reshape(shape).clone() for layer in network.layers for name, place, shape in layer.tensors
+        name: parameters[place].astype(np.float32).reshape(shape)
+        for layer in network.layers
+        for name, place, shape in layer.tensors
     }
 
 
-def from_state_dict(network: DefaultNetwork, state: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:
-    """Join named tensors into the flat vector; the inverse of `to_state_dict`.
+def to_pd(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn log-odds of default into probabilities.
 
     Args:
-        network: the network's shape.
-        state: tensors by name; exactly the network's names and shapes.
+        logits: ``[loans]``.
 
     Returns:
-        Flat parameters, ``[num_parameters]``.
-
-    Raises:
-        InputError: if a name is missing or unknown, or a shape differs.
+        Probabilities of default, ``[loans]``.
     """
-    expected = {name: (place, shape) for layer in network.layers for name, place, shape in layer.tensors}
-    if set(state) != set(expected):
-        raise InputError(f"weights: tensors are {sorted(state)}; this network has {sorted(expected)}")
-    flat = np.empty(network.num_parameters, dtype=np.float32)
-    for name, (place, shape) in expected.items():
-        if tuple(state[name].shape) != shape:
-            raise InputError(f"weights: {name} has shape {list(state[name].shape)}; this network has {list(shape)}")
-        flat[place] = state[name].detach().reshape(-1).to(torch.float32).cpu().numpy()
-    return flat
+    return 0.5 * (1.0 + np.tanh(0.5 * logits))
 
 
-def to_module(
-    network: DefaultNetwork, parameters: NDArray[np.float32], *, linear: type[nn.Linear] = nn.Linear
-) -> nn.Module:
-    """Build an ordinary torch module that maps features ``[loans, features]`` to logits ``[loans]``.
+def check_parameters(network: DefaultNetwork, parameters: NDArray[np.float32]) -> None:
+    """Refuse a flat vector that is not this network's.
 
     Args:
         network: the network's shape.
-        parameters: flat parameters, ``[num_parameters]``.
-        linear: the class of the linear layers.
-
-    Returns:
-        A module that holds copies of the parameters, under the names of `to_state_dict`.
+        parameters: flat parameters.
 
     Raises:
         InputError: if the vector has another length.
     """
-    state = to_state_dict(network, parameters)
-    stack: OrderedDict[str, nn.Module] = OrderedDict()
-    for layer in network.layers:
-        stack[layer.name] = linear(layer.num_inputs, layer.num_outputs, device="meta")
-        if layer.norm_weight is not None:
-            stack[f"{layer.name}_norm"] = nn.LayerNorm(layer.num_outputs, device="meta")
-        if not layer.is_output:
-            stack[f"{layer.name}_{network.activation}"] = ACTIVATIONS[network.activation][1]()
-    stack["logit"] = nn.Flatten(start_dim=0)
-    module = nn.Sequential(stack)
-    module.load_state_dict(state, assign=True)
-    return module.requires_grad_()
+    if parameters.shape != (network.num_parameters,):
+        raise InputError(f"parameters have shape {list(parameters.shape)}; this network has [{network.num_parameters}]")
 
 
-def predict_pd(
-    network: DefaultNetwork, parameters: NDArray[np.float32], features: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Predict probabilities of default; a loan's has the same bits in any company.
+def check_features(network: DefaultNetwork, features: NDArray[np.float32]) -> None:
+    """Refuse encoded loans that do not fit the network.
 
     Args:
         network: the network's shape.
-        parameters: flat parameters, ``[num_parameters]``.
-        features: encoded loans, ``[loans, features]``.
-
-    Returns:
-        Probabilities of default, ``[loans]``.
+        features: encoded loans.
 
     Raises:
-        InputError: if a shape does not fit the network.
+        InputError: if they are not ``[loans, num_features]``.
     """
-    return 0.5 * (1.0 + np.tanh(0.5 * predict_logit(network, parameters, features)))
-
-
-def predict_logit(
-    network: DefaultNetwork, parameters: NDArray[np.float32], features: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Predict log-odds of default; a loan's has the same bits in any company.
-
-    Args:
-        network: the network's shape.
-        parameters: flat parameters, ``[num_parameters]``.
-        features: encoded loans, ``[loans, features]``.
-
-    Returns:
-        Log-odds of default, ``[loans]``.
-
-    Raises:
-        InputError: if a shape does not fit the network.
-    """
-    flat = _to_tensor(network, parameters)
     if features.ndim != 2 or features.shape[1] != network.num_features:
         raise InputError(
             f"features have shape {list(features.shape)}; this network takes [loans, {network.num_features}]"
         )
-    logits = np.empty(len(features))
-    with single_threaded(), torch.no_grad():
-        for first in range(0, len(features), _CHUNK_ROWS):
-            rows = features[first : first + _CHUNK_ROWS]
-            trace = trace_blocks(network.layers, network.activation, flat, to_blocks(rows))
-            logits[first : first + len(rows)] = trace.products[-1].reshape(-1)[: len(rows)].numpy()
-    return logits
-
-
-def _to_tensor(network: DefaultNetwork, parameters: NDArray[np.float32]) -> torch.Tensor:
-    if parameters.shape != (network.num_parameters,):
-        raise InputError(f"parameters have shape {list(parameters.shape)}; this network has [{network.num_parameters}]")
-    return torch.tensor(parameters, dtype=torch.float32)

@@ -16,12 +16,14 @@ float32 once a step.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Adam, Sgd
 from fedcredit.model.network import DefaultNetwork
 from fedcredit.seeds import Stream
@@ -88,3 +90,58 @@ class LocalRound(Protocol):
             The outcome.
         """
         ...
+
+
+class PredictLogit(Protocol):
+    """What scores loans beside a trainer."""
+
+    def __call__(
+        self, network: DefaultNetwork, parameters: NDArray[np.float32], features: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Predict log-odds of default; a loan's have the same bits in any company.
+
+        Args:
+            network: the shape of the network.
+            parameters: flat parameters, ``[num_parameters]``.
+            features: encoded loans, ``[loans, features]``.
+
+        Returns:
+            Log-odds, ``[loans]``.
+        """
+        ...
+
+
+def check_round(
+    network: DefaultNetwork,
+    parameters: NDArray[np.float32],
+    features: NDArray[np.float32],
+    default: NDArray[np.float32],
+    settings: LocalSettings,
+) -> None:
+    """Refuse what no trainer can run.
+
+    Args:
+        network: the network's shape.
+        parameters: incoming flat parameters.
+        features: encoded loans.
+        default: labels.
+        settings: public constants.
+
+    Raises:
+        InputError: if shapes do not fit each other, noise is asked for without a finite clipping norm, or the
+            divisor is not a finite number above 0.
+    """
+    if parameters.shape != (network.num_parameters,):
+        raise InputError(f"parameters have shape {list(parameters.shape)}; this network has [{network.num_parameters}]")
+    if features.ndim != 2 or features.shape[1] != network.num_features or default.shape != features.shape[:1]:
+        raise InputError(
+            f"features have shape {list(features.shape)} and default has {list(default.shape)}; "
+            f"give [loans, {network.num_features}] and [loans]"
+        )
+    if settings.noise_multiplier > 0.0 and not math.isfinite(settings.clipping_norm):
+        raise InputError(
+            f"noise_multiplier is {settings.noise_multiplier} with an infinite clipping_norm; "
+            "noise needs a finite clipping_norm"
+        )
+    if not (math.isfinite(settings.divisor) and settings.divisor > 0.0):
+        raise InputError(f"divisor is {settings.divisor}; give a finite number above 0, usually rate times loans")

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from fedcredit.model.blocks import BLOCK_ROWS, row_product, single_threaded, to_blocks
-from fedcredit.model.network import DefaultNetwork, to_module
+from fedcredit.model.blocks import row_product, single_threaded, to_blocks
+from fedcredit.model.network import BLOCK_ROWS, DefaultNetwork
+from fedcredit.model.torch_network import to_module
 from fedcredit.privacy.mechanism import clip_factors
 from fedcredit.training.contract import LocalOutcome, LocalSettings, RoundStreams
 from fedcredit.training.stepwise import run_steps

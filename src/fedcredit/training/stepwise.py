@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.errors import InputError
 from fedcredit.model.network import DefaultNetwork
 from fedcredit.privacy.mechanism import noise
 from fedcredit.privacy.sampling import poisson_indices
 from fedcredit.training import optimiser
-from fedcredit.training.contract import LocalOutcome, LocalSettings, RoundStreams
+from fedcredit.training.contract import LocalOutcome, LocalSettings, RoundStreams, check_round
 
 
 class ClippedGradientSum(Protocol):
@@ -75,7 +73,7 @@ def run_steps(
     Raises:
         InputError: if shapes do not fit each other, or noise is asked for without a clipping norm.
     """
-    _check(network, parameters, features, default, settings)
+    check_round(network, parameters, features, default, settings)
     incoming = parameters.astype(np.float64)
     current = parameters.astype(np.float32)
     state = optimiser.start(network.num_parameters)
@@ -116,26 +114,3 @@ def _noise_of_step(
         server_round=streams.server_round,
         step=step,
     )
-
-
-def _check(
-    network: DefaultNetwork,
-    parameters: NDArray[np.float32],
-    features: NDArray[np.float32],
-    default: NDArray[np.float32],
-    settings: LocalSettings,
-) -> None:
-    if parameters.shape != (network.num_parameters,):
-        raise InputError(f"parameters have shape {list(parameters.shape)}; this network has [{network.num_parameters}]")
-    if features.ndim != 2 or features.shape[1] != network.num_features or default.shape != features.shape[:1]:
-        raise InputError(
-            f"features have shape {list(features.shape)} and default has {list(default.shape)}; "
-            f"give [loans, {network.num_features}] and [loans]"
-        )
-    if settings.noise_multiplier > 0.0 and not math.isfinite(settings.clipping_norm):
-        raise InputError(
-            f"noise_multiplier is {settings.noise_multiplier} with an infinite clipping_norm; "
-            "noise needs a finite clipping_norm"
-        )
-    if not (math.isfinite(settings.divisor) and settings.divisor > 0.0):
-        raise InputError(f"divisor is {settings.divisor}; give a finite number above 0, usually rate times loans")

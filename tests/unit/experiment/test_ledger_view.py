@@ -114,7 +114,7 @@ def edited(lines: list[bytes], chance: random.Random) -> list[bytes]:
 
 def edited_and_sealed_again(lines: list[bytes], chance: random.Random) -> list[bytes]:
     place, body = edited_body(lines, chance)
-    return [*lines[:place], seal(body, previous=digest_of(lines[place - 1])), *lines[place + 1 :]]
+    return [*lines[:place], seal(body, previous=digest_of(lines[place - 1]))[0], *lines[place + 1 :]]
 
 
 def whole_chain_sealed_again(lines: list[bytes], chance: random.Random) -> list[bytes]:
@@ -122,13 +122,16 @@ def whole_chain_sealed_again(lines: list[bytes], chance: random.Random) -> list[
     new, previous = [], GENESIS
     for number, line in enumerate(lines):
         content = body if number == place else {k: v for k, v in json.loads(line).items() if k != "digest"}
-        new.append(seal(content, previous=previous))
+        new.append(seal(content, previous=previous)[0])
         previous = digest_of(new[-1])
     return new
 
 
 def appended(lines: list[bytes], chance: random.Random) -> list[bytes]:
-    return [*lines, seal({"kind": "commit", "intent": len(lines), "num_noise_draws": 1}, previous=digest_of(lines[-1]))]
+    return [
+        *lines,
+        seal({"kind": "commit", "intent": len(lines), "num_noise_draws": 1}, previous=digest_of(lines[-1]))[0],
+    ]
 
 
 TAMPER = (

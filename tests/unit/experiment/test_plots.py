@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+from fedcredit.experiment import canvas
 from fedcredit.experiment.canvas import Picture, label_of, theme
 from fedcredit.experiment.plots import run_pictures, write_plots
 from fedcredit.experiment.record import RunRecord
@@ -29,12 +30,12 @@ def _names(pictures: Sequence[Picture]) -> list[str]:
     return [picture.name for picture in pictures]
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_a_run_has_its_four_pictures(made_up: MakeRecord, dark: bool) -> None:
-    pictures = run_pictures(made_up(), dark=dark)
+def test_a_run_has_its_four_pictures(made_up: MakeRecord) -> None:
+    pictures = run_pictures(made_up())
     assert _names(pictures) == ["rounds", "lenders", "calibration", "levels"]
     for picture in pictures:
         width, height = _size(picture.png)
+        assert _size(picture.dark_png) == (width, height)
         assert width == 880
         assert height > 300
         assert picture.description
@@ -45,11 +46,28 @@ def test_the_same_record_gives_the_same_bytes_whatever_the_reader_has_set(made_u
     before = run_pictures(record)
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "text.usetex": False}):
         assert run_pictures(record) == before
-    assert run_pictures(record, dark=True) != before
+    assert all(picture.dark_png != picture.png for picture in before)
+
+
+def test_a_recoloured_picture_is_the_one_painted_in_the_other_colours(
+    made_up: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing keeps a colour of the light ground, and nothing moves."""
+    records = [made_up(num_rounds=5), made_up(epsilon=None, lenders=("a", "b"), without_defaults=("a",))]
+
+    def drawn() -> list[Picture]:
+        return [*run_pictures(records[0]), *run_pictures(records[1]), *study_pictures(records)]
+
+    usual = drawn()
+    for name in ("_COLOURS", "_INK"):
+        monkeypatch.setattr(canvas, name, {dark: getattr(canvas, name)[not dark] for dark in (False, True)})
+    swapped = drawn()
+    assert [(picture.name, picture.png) for picture in swapped] == [(item.name, item.dark_png) for item in usual]
+    assert [picture.dark_png for picture in swapped] == [item.png for item in usual]
 
 
 def test_pictures_come_as_files_in_the_results_folder(made_up: MakeRecord, tmp_path: Path) -> None:
-    paths = write_plots(made_up(num_rounds=5), tmp_path)
+    paths = write_plots(run_pictures(made_up(num_rounds=5)), tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
         "plots/rounds.png",
         "plots/lenders.png",
@@ -57,7 +75,7 @@ def test_pictures_come_as_files_in_the_results_folder(made_up: MakeRecord, tmp_p
         "plots/levels.png",
     ]
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == sorted(path.name for path in paths)
-    write_plots(made_up(num_rounds=5), tmp_path)
+    write_plots(run_pictures(made_up(num_rounds=5)), tmp_path)
 
 
 def test_without_privacy_the_rounds_have_no_epsilon_panel(made_up: MakeRecord) -> None:

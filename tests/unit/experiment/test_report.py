@@ -12,7 +12,7 @@ import pytest
 
 from fedcredit.errors import InputError
 from fedcredit.experiment.record import RunRecord
-from fedcredit.experiment.report import run_report, study_report, write_report, write_study_report
+from fedcredit.experiment.report import report_of, run_report, study_report, write_report, write_study_report
 from fedcredit.experiment.wording import epsilon_text
 
 MakeRecord = Callable[..., RunRecord]
@@ -111,7 +111,20 @@ def test_a_page_is_written_whole_over_the_old_one(made_up: MakeRecord, tmp_path:
     page = path.read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     assert page.endswith("</html>\n")
-    assert [item.name for item in tmp_path.iterdir()] == ["report.html"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["plots", "report.html"]
+
+
+def test_a_page_that_is_missing_is_made_when_it_is_asked_for(made_up: MakeRecord, tmp_path: Path) -> None:
+    record = made_up(num_rounds=2)
+    assert report_of(record, tmp_path).read_text(encoding="utf-8") == run_report(record)
+    (tmp_path / "report.html").write_text("a page that is there stays")
+    assert report_of(record, tmp_path).read_text() == "a page that is there stays"
+
+
+def test_a_page_that_cannot_be_written_is_one_clear_message(made_up: MakeRecord, tmp_path: Path) -> None:
+    (tmp_path / "plots").write_text("no folder")
+    with pytest.raises(InputError, match=r"holds no report.html and cannot be written"):
+        report_of(made_up(num_rounds=2), tmp_path)
 
 
 def test_a_study_compares_its_arms(made_up: MakeRecord, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from fedcredit.federation.protocol import EVALUATE, TRAIN, read_model_request
 from fedcredit.federation.runtimes import inline
 from fedcredit.federation.runtimes.inline import InlineGrid
 from fedcredit.federation.server import FederationResult, RoundRecord
-from fedcredit.model.network import predict_pd
+from fedcredit.model.torch_network import predict_pd
 from fedcredit.training.contract import LocalOutcome, LocalSettings
 
 FEDAVG = Strategy(server_optimiser=Sgd(), averaging_decay=0.0, quorum=0.5)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fedcredit.model.blocks import BLOCK_ROWS, row_product, to_blocks, trace_blocks
-from fedcredit.model.network import DefaultNetwork
+from fedcredit.model.blocks import row_product, to_blocks, trace_blocks
+from fedcredit.model.network import BLOCK_ROWS, DefaultNetwork
 from fedcredit.seeds import normals, public_stream
 
 

@@ -9,16 +9,8 @@ from scipy.special import expit
 
 from fedcredit.errors import InputError
 from fedcredit.experiment import spec
-from fedcredit.model.network import (
-    DefaultNetwork,
-    from_state_dict,
-    initial_parameters,
-    network_from_spec,
-    predict_logit,
-    predict_pd,
-    to_module,
-    to_state_dict,
-)
+from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec
+from fedcredit.model.torch_network import from_state_dict, predict_logit, predict_pd, to_module, to_state_dict
 from fedcredit.seeds import normals, public_stream
 
 STREAM = public_stream(seed=1, purpose="initialisation")

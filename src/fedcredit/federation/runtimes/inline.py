@@ -149,7 +149,7 @@ class InlineGrid(Grid):
 
 def _copied(content: RecordDict) -> RecordDict:
     """Copy records and lists; the bytes of arrays cannot change and are shared."""
-    copies = RecordDict()
+    copies = content.copy()
     for name, record in content.items():
         twin: Any = record.copy()
         for key, value in record.items():

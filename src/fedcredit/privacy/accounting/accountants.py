@@ -11,6 +11,9 @@ for Poisson-sampled Gaussians its privacy losses are those of add-or-remove-one.
 * ``closed_form``: Gaussians without sampling (Balle and Wang 2018, arXiv 1805.06530, theorem 8), exact.
 
 All are upper bounds, so the smallest counts. Central-limit (GDP) figures are too low and never used.
+
+The library and the SciPy behind it take half a CPU-second to import, so that happens where a price is
+not in the user's cache.
 """
 
 from __future__ import annotations
@@ -23,9 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import dp_accounting
 import numpy as np
-from dp_accounting.pld import privacy_loss_distribution
 from numpy.typing import NDArray
 
 from fedcredit.privacy.accounting import cache
@@ -169,6 +170,8 @@ def unsampled_noise(target_epsilon: float, *, delta: float, num_steps: int) -> f
     Returns:
         The noise multiplier, to 1e-12; also an upper bound on the one that sampled steps need.
     """
+    import dp_accounting
+
     with np.errstate(divide="ignore"):
         one_step = dp_accounting.get_sigma_gaussian(target_epsilon, delta, tol=_CLOSED_FORM_TOLERANCE)
     return float(one_step) * math.sqrt(num_steps)
@@ -280,12 +283,16 @@ def _as_losses(pmf: Any) -> PrivacyLosses:  # noqa: ANN401
 
 @functools.lru_cache(maxsize=4)
 def _one_step(sampling_probability: float, noise_multiplier: float, grid: float) -> Any:  # noqa: ANN401
+    from dp_accounting.pld import privacy_loss_distribution
+
     return privacy_loss_distribution.from_gaussian_mechanism(
         noise_multiplier, value_discretization_interval=grid, sampling_prob=sampling_probability
     )
 
 
 def _gaussian_epsilon(events: Events, delta: float) -> float:
+    import dp_accounting
+
     deviation = math.sqrt(sum(event.num_steps / event.noise_multiplier**2 for event in events))
     with np.errstate(divide="ignore"):
         root = dp_accounting.get_epsilon_gaussian(1.0 / deviation, delta, tol=_CLOSED_FORM_TOLERANCE)
@@ -293,28 +300,44 @@ def _gaussian_epsilon(events: Events, delta: float) -> float:
 
 
 def _renyi_epsilon(events: Events, delta: float) -> float:
-    orders = _orders()
-    total = sum(event.num_steps * _renyi(event.sampling_probability, event.noise_multiplier) for event in events)
+    curves = [_renyi(event.sampling_probability, event.noise_multiplier) for event in events]
+    orders = curves[0].orders
+    total = sum(event.num_steps * curve.divergences for event, curve in zip(events, curves, strict=True))
     bounds = total + np.log1p(-1.0 / orders) - np.log(delta * orders) / (orders - 1.0)
     if bool(np.any(delta**2 + np.expm1(-total) > 0.0)):
         return 0.0
     return max(0.0, float(np.min(bounds)))
 
 
-@functools.cache
-def _orders() -> NDArray[np.float64]:
-    return np.asarray(dp_accounting.rdp.RdpAccountant().orders, dtype=np.float64)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _RenyiCurve:
+    """Renyi divergences of one step, at the library's orders; both ``[orders]``."""
+
+    orders: NDArray[np.float64]
+    divergences: NDArray[np.float64]
 
 
 @functools.lru_cache(maxsize=4096)
-def _renyi(sampling_probability: float, noise_multiplier: float) -> NDArray[np.float64]:
+def _renyi(sampling_probability: float, noise_multiplier: float) -> _RenyiCurve:
+    inputs = {"q": sampling_probability, "noise_multiplier": noise_multiplier}
+    stored = cache.load("renyi", inputs)
+    if stored is None:
+        stored = _computed_renyi(sampling_probability, noise_multiplier)
+        cache.store("renyi", inputs, stored)
+    orders, divergences = (np.array(stored[name], dtype=np.float64) for name in ("orders", "divergences"))
+    for array in (orders, divergences):
+        array.setflags(write=False)
+    return _RenyiCurve(orders=orders, divergences=divergences)
+
+
+def _computed_renyi(sampling_probability: float, noise_multiplier: float) -> dict[str, list[float]]:
+    import dp_accounting
+
     accountant = dp_accounting.rdp.RdpAccountant()
     step = dp_accounting.PoissonSampledDpEvent(sampling_probability, dp_accounting.GaussianDpEvent(noise_multiplier))
     with _silent_about_left_out_orders():
         accountant.compose(step)
-    divergences = np.array(accountant.rdp, dtype=np.float64)
-    divergences.setflags(write=False)
-    return divergences
+    return {"orders": [float(order) for order in accountant.orders], "divergences": [float(x) for x in accountant.rdp]}
 
 
 @contextmanager

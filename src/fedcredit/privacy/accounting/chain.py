@@ -18,10 +18,11 @@ from fedcredit.errors import InputError
 
 GENESIS = "0" * 64
 _OPENING = b',"digest":"'
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _SUFFIX = len(_OPENING) + 64 + len(b'"}')
 
 
-def seal(body: Mapping[str, object], *, previous: str) -> bytes:
+def seal(body: Mapping[str, object], *, previous: str) -> tuple[bytes, str]:
     """Write a line.
 
     Args:
@@ -29,10 +30,11 @@ def seal(body: Mapping[str, object], *, previous: str) -> bytes:
         previous: digest of the line before, or `GENESIS`.
 
     Returns:
-        The line, with its line feed.
+        The line, with its line feed, and its digest.
     """
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    return text[:-1] + _closing(_digest(previous, text)) + b"\n"
+    text = _ENCODER.encode(body).encode()
+    digest = _digest(previous, text)
+    return text[:-1] + _closing(digest) + b"\n", digest
 
 
 def unseal(data: bytes, *, previous: str, first_line: int, path: Path) -> Iterator[tuple[dict[str, Any], str]]:

@@ -117,7 +117,7 @@ class PrivacyLedger:
             "fingerprint": fingerprint,
         }
         if not path.exists():
-            storage.begin(path, seal(header, previous=GENESIS))
+            storage.begin(path, seal(header, previous=GENESIS)[0])
         book = _settled(path)
         _check_owner(book, header)
         _check_end(book, head, is_last=False)

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from fedcredit.privacy.accounting import accountants, cache
-from fedcredit.privacy.accounting.accountants import epsilon
+from fedcredit.privacy.accounting.accountants import epsilon, quick_epsilon
 from fedcredit.privacy.accounting.calibration import calibrate
 from fedcredit.privacy.accounting.events import GaussianSteps
 
@@ -19,11 +22,12 @@ INPUTS = {"rate": 0.1, "events": [[0.25, 1.5, 3]]}
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FEDCREDIT_CACHE", str(tmp_path))
     accountants._epsilon.cache_clear()
+    accountants._renyi.cache_clear()
     return tmp_path / "accounting"
 
 
 def only_file(folder: Path) -> Path:
-    (path,) = folder.iterdir()
+    (path,) = folder.glob("epsilon-*")
     return path
 
 
@@ -57,7 +61,39 @@ def test_prices_come_from_the_disk_in_a_new_process(folder: Path, monkeypatch: p
     accountants._epsilon.cache_clear()
     monkeypatch.setattr(accountants, "_smallest_bound", lambda *_: pytest.fail("priced again"))
     assert epsilon([EVENT], delta=1e-5) == first
-    assert only_file(folder).name.startswith("epsilon-")
+    assert only_file(folder).is_file()
+
+
+def test_quick_prices_come_from_the_disk_to_the_bit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [EVENT, GaussianSteps(sampling_probability=0.3, noise_multiplier=0.4, num_steps=2)]
+    first = quick_epsilon(events, delta=1e-5)
+    assert len(list(folder.glob("renyi-*"))) == 2
+    accountants._renyi.cache_clear()
+    monkeypatch.setattr(accountants, "_computed_renyi", lambda *_: pytest.fail("computed again"))
+    assert quick_epsilon(events, delta=1e-5) == first
+
+
+WARM = """
+import sys
+from fedcredit.privacy.accounting.accountants import epsilon, quick_epsilon
+from fedcredit.privacy.accounting.calibration import calibrate
+from fedcredit.privacy.accounting.events import GaussianSteps
+noise = calibrate(target_epsilon=1.5, delta=1e-5, sampling_probability=0.1, num_steps=50)
+event = GaussianSteps(sampling_probability=0.1, noise_multiplier=noise, num_steps=50)
+print(epsilon([event], delta=1e-5), quick_epsilon([event], delta=1e-5))
+print(sorted({name.split(".")[0] for name in sys.modules} & {"dp_accounting", "scipy", "absl"}))
+"""
+
+
+def test_a_new_process_with_a_warm_cache_prices_and_calibrates_without_the_library(folder: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    cold, warm = (
+        subprocess.run([sys.executable, "-c", WARM], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert cold.splitlines()[0] == warm.splitlines()[0]
+    assert "dp_accounting" in cold.splitlines()[1]
+    assert warm.splitlines()[1] == "[]"
 
 
 @pytest.mark.parametrize("damage", ["forged", "empty", "cut", "not text", "another shape"])

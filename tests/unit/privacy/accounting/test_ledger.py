@@ -310,14 +310,14 @@ def test_sealed_lines_of_another_format_are_refused(path: Path, body: dict[str, 
     ledger = opened(path)
     ledger.intend(release(1))
     with path.open("ab") as file:
-        file.write(seal(body, previous=ledger.head))
+        file.write(seal(body, previous=ledger.head)[0])
     with pytest.raises(InputError, match="line 3 is not a line of this format"):
         read_ledger(path)
 
 
 def test_file_of_another_format_is_refused(path: Path) -> None:
     path.parent.mkdir()
-    path.write_bytes(seal({"kind": "header", "format": 99}, previous=GENESIS))
+    path.write_bytes(seal({"kind": "header", "format": 99}, previous=GENESIS)[0])
     with pytest.raises(InputError, match="line 1 is not a line of this format"):
         read_ledger(path)
 
