@@ -6,6 +6,7 @@ same lenders: this one, a worker of a simulation, or a stranger's machine.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from fedcredit.training.contract import LocalSettings
 from fedcredit.training.trainers import predictor, trainer
 
 Progress = Callable[[str, int, int], None]
+SYNC_VARIABLE = "FEDCREDIT_LEDGER_SYNC"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +144,9 @@ def open_ledgers(
 ) -> dict[str, PrivacyLedger]:
     """Open one ledger per lender in a results folder, or none where nothing is private.
 
+    A simulated run syncs its ledgers in groups, before it keeps a result; with ``FEDCREDIT_LEDGER_SYNC=line``
+    every intent is on the disk before its first private gradient.
+
     Args:
         prepared: the prepared experiment.
         folder: the results folder.
@@ -162,6 +167,7 @@ def open_ledgers(
             fingerprint=prepared.fingerprint,
             mode=prepared.experiment.mode,
             head=(heads or {}).get(name),
+            sync_every_line=os.environ.get(SYNC_VARIABLE) == "line",
         )
         for name in prepared.contracts.institutions
     }

@@ -8,10 +8,15 @@ mode (same streams, same bytes) and is free; anything else is charged again.
 A commit whose noise draws are not those of its event is a ``fault``: draws beyond the event are
 charged on top, and that release is never free again. `book` has the meaning of each line.
 
-An intent and a fault are on the disk (fsync) before the call returns. A commit charges nothing, so it
-reaches the disk with the next of these: the loss of one is a missing commit. A last line without its line
-feed is one whose writing never returned, so its release never began: opening the ledger moves it into a
-file beside it (`storage`) and says so in the log; reading refuses it.
+Where every line is synced, an intent and a fault are on the disk (fsync) before the call returns; a commit
+charges nothing and reaches the disk with the next of these, so losing it is a missing commit. Where lines are
+synced in groups, the operating system has each line before the call returns, which survives any crash of the
+program, and `settled_head` puts all of them on the disk; nothing made from a release may outlive it, so
+whoever keeps a result calls that first. A simulated run does: what a loss of power takes is the tail of a run
+that nobody has seen, and the same run repeats the very same releases.
+
+A last line without its line feed is one whose writing never returned, so its release never began: opening
+the ledger moves it into a file beside it (`storage`) and says so in the log; reading refuses it.
 
 The deployed mode (one file per lender and dataset for all runs, stored replies) is not built and refused.
 """
@@ -68,9 +73,10 @@ class LedgerContent:
 class PrivacyLedger:
     """The ledger of one lender in one run folder."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, *, sync_every_line: bool) -> None:
         """Wrap a verified book; use `PrivacyLedger.open`."""
         self._book = book
+        self._sync_every_line = sync_every_line
         self._is_open = True
 
     @classmethod
@@ -84,6 +90,7 @@ class PrivacyLedger:
         unit: str = "loan",
         relation: str = "zero_out",
         head: str | None = None,
+        sync_every_line: bool = True,
     ) -> Self:
         """Open a ledger, or begin one where there is no file.
 
@@ -96,6 +103,8 @@ class PrivacyLedger:
             relation: the neighbouring relation.
             head: a digest this ledger must contain, from a checkpoint or a reply; it shows lines
                 that were cut off at the end.
+            sync_every_line: whether intents and faults are on the disk when their call returns;
+                otherwise `settled_head` puts them there.
 
         Returns:
             The ledger, with everything in the file verified and on the disk. A torn last line has been
@@ -121,7 +130,7 @@ class PrivacyLedger:
         book = _settled(path)
         _check_owner(book, header)
         _check_end(book, head, is_last=False)
-        return cls(book)
+        return cls(book, sync_every_line=sync_every_line)
 
     def __enter__(self) -> Self:
         """Return the ledger itself."""
@@ -138,7 +147,7 @@ class PrivacyLedger:
         return self._book.head
 
     def intend(self, release: Release) -> None:
-        """Charge a release before its first private gradient; the line is on the disk on return.
+        """Charge a release before its first private gradient; its line is written when this returns.
 
         Args:
             release: what is about to happen. An identical release that is already here is free.
@@ -156,7 +165,7 @@ class PrivacyLedger:
                 "num_steps": release.event.num_steps,
                 "release": release.digest,
             },
-            durable=True,
+            durable=self._sync_every_line,
         )
 
     def commit(self, release: Release, num_noise_draws: int) -> None:
@@ -179,7 +188,7 @@ class PrivacyLedger:
         if is_faulty or intent not in self._book.committed:
             kind = "fault" if is_faulty else "commit"
             body = {"kind": kind, "intent": intent, "num_noise_draws": int(num_noise_draws)}
-            self._book.append(body, durable=is_faulty)
+            self._book.append(body, durable=is_faulty and self._sync_every_line)
         if is_faulty:
             raise NoiseDrawsError(
                 f"release {release.name!r} of round {release.server_round} drew noise {num_noise_draws} times; "
