@@ -16,7 +16,7 @@ from fedcredit.experiment.runner import run
 from fedcredit.experiment.spec import Experiment
 from fedcredit.privacy.accounting.accountants import epsilon
 from fedcredit.privacy.accounting.events import GaussianSteps
-from fedcredit.privacy.accounting.ledger import read_ledger
+from fedcredit.privacy.accounting.ledger import PrivacyLedger, read_ledger
 
 SMALL = (
     "portfolio=german",
@@ -123,6 +123,20 @@ def test_a_rerun_over_a_ledger_that_lost_lines_is_refused_and_loses_nothing_more
     with pytest.raises(InputError, match="line 11 is not the end of the ledger that the run had written"):
         run(experiment, progress=False)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_an_update_that_no_ledger_knows_is_never_priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    intend, commit = PrivacyLedger.intend, PrivacyLedger.commit
+    monkeypatch.setattr(PrivacyLedger, "intend", lambda self, entry: entry.server_round == 4 or intend(self, entry))
+    monkeypatch.setattr(
+        PrivacyLedger, "commit", lambda self, entry, num_noise_draws: entry.server_round == 4 or commit(
+            self, entry, num_noise_draws
+        ),
+    )  # fmt: skip
+    experiment = _experiment(tmp_path)
+    with pytest.raises(RuntimeError, match="has 5 steps; its accepted updates took 6"):
+        run(experiment, progress=False)
+    assert not list(tmp_path.rglob("record.json"))
 
 
 def test_the_epsilon_is_the_composed_one_and_within_the_target(tmp_path: Path) -> None:

@@ -169,11 +169,7 @@ def export_csv(ledgers: Sequence[LedgerContent]) -> str:
     Returns:
         The text, with a header.
     """
-    rows = [
-        {"institution": ledger.institution, "fingerprint": ledger.fingerprint, **row}
-        for ledger in ledgers
-        for row in _rows(ledger)
-    ]
+    rows = [{"institution": ledger.institution, **row} for ledger in ledgers for row in _rows(ledger)]
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["institution"], lineterminator="\n")
     writer.writeheader()
@@ -199,6 +195,7 @@ def export_json(ledgers: Sequence[LedgerContent]) -> str:
                 "relation": ledger.relation,
                 "mode": ledger.mode,
                 "fingerprint": ledger.fingerprint,
+                "dataset": ledger.dataset,
                 "head": ledger.head,
                 "spent": [_event(event) for event in ledger.events()],
                 "entries": list(_rows(ledger)),
@@ -284,9 +281,10 @@ def _notes(ledgers: Sequence[LedgerContent], delta: float) -> tuple[str, ...]:
     def said(what: str) -> str:
         return " and ".join(sorted({str(getattr(ledger, what)) for ledger in ledgers}))
 
+    runs = {(entry.fingerprint or ledger.fingerprint)[:16] for ledger in ledgers for entry in ledger.entries}
     return (
         f"Upper bounds at delta {delta:g}; unit: {said('unit')}; relation: {said('relation')}; mode: {said('mode')}.",
-        f"Experiment: {', '.join(sorted({ledger.fingerprint[:16] for ledger in ledgers}))}.",
+        f"Runs: {', '.join(sorted(runs))}.",
         "Every intent is charged in full, committed or not; steps add up over intents and over draws beyond them.",
     )
 
@@ -294,6 +292,7 @@ def _notes(ledgers: Sequence[LedgerContent], delta: float) -> tuple[str, ...]:
 def _rows(ledger: LedgerContent) -> Iterator[dict[str, object]]:
     for line, entry in enumerate(ledger.entries, start=2):
         yield {
+            "fingerprint": entry.fingerprint or ledger.fingerprint,
             "line": line,
             "kind": entry.kind,
             "release": entry.release.name,

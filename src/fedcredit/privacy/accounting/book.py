@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,15 @@ class Release:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One line after the header: ``intent``, ``commit`` or ``fault`` of a release."""
+    """One line after the header: ``intent``, ``commit`` or ``fault`` of a release.
+
+    ``fingerprint`` names the run where several share a ledger; otherwise the header does.
+    """
 
     kind: str
     release: Release
     num_noise_draws: int | None
+    fingerprint: str | None = None
 
 
 @dataclass
@@ -145,7 +149,8 @@ class Book:
             )
             release = Release(name=body["name"], server_round=body["server_round"], event=event, digest=body["release"])
             self.free[release] = line
-            self.entries.append(Entry(kind=kind, release=release, num_noise_draws=None))
+            run = None if body.get("fingerprint") is None else str(body["fingerprint"])
+            self.entries.append(Entry(kind=kind, release=release, num_noise_draws=None, fingerprint=run))
         else:
             self._settle(kind, body["intent"], body["num_noise_draws"])
 
@@ -156,7 +161,40 @@ class Book:
         self.committed.add(intent)
         if kind == "fault":
             self.free.pop(entry.release, None)
-        self.entries.append(Entry(kind=kind, release=entry.release, num_noise_draws=num_noise_draws))
+        self.entries.append(replace(entry, kind=kind, num_noise_draws=num_noise_draws))
+
+
+def intent_body(release: Release) -> dict[str, object]:
+    """Write a release as the line that charges it.
+
+    Args:
+        release: what is about to happen.
+
+    Returns:
+        The members of the line.
+    """
+    return {
+        "kind": "intent",
+        "name": release.name,
+        "server_round": release.server_round,
+        "sampling_probability": float(release.event.sampling_probability),
+        "noise_multiplier": float(release.event.noise_multiplier),
+        "num_steps": release.event.num_steps,
+        "release": release.digest,
+    }
+
+
+def is_faulty(release: Release, num_noise_draws: int) -> bool:
+    """Say whether noise was drawn another number of times than a release's event says.
+
+    Args:
+        release: as intended; without noise it costs infinity whatever is drawn.
+        num_noise_draws: how often noise was drawn.
+
+    Returns:
+        Whether its commit is a fault.
+    """
+    return release.event.noise_multiplier > 0.0 and num_noise_draws != release.event.num_steps
 
 
 def charges(entries: Iterable[Entry], name: str | None) -> Iterator[GaussianSteps]:

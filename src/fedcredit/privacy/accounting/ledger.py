@@ -18,30 +18,26 @@ that nobody has seen, and the same run repeats the very same releases.
 A last line without its line feed is one whose writing never returned, so its release never began: opening
 the ledger moves it into a file beside it (`storage`) and says so in the log; reading refuses it.
 
-The deployed mode (one file per lender and dataset for all runs, stored replies) is not built and refused.
+A run outside simulation is refused here: its charges belong into the one file of its lender and dataset, which
+`dataset_ledger` keeps, and the rest of that mode (stored replies, unseeded noise) is not built.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, final
 
 from fedcredit.errors import InputError
 from fedcredit.privacy.accounting import storage
-from fedcredit.privacy.accounting.book import FORMAT, Book, Entry, Release, charges
-from fedcredit.privacy.accounting.chain import GENESIS, broken, is_whole, seal
+from fedcredit.privacy.accounting.book import FORMAT, Book, Entry, Release, charges, intent_body, is_faulty
+from fedcredit.privacy.accounting.chain import GENESIS, seal
 from fedcredit.privacy.accounting.events import Events, merge
+from fedcredit.privacy.accounting.opening import check_end, check_owner, read_book, settled_book
 
 __all__ = ["Entry", "LedgerContent", "NoiseDrawsError", "PrivacyLedger", "Release", "ledger_path", "read_ledger"]
-
-LOGGER = logging.getLogger("fedcredit.ledger")
-_MAX_READINGS = 5
 
 
 class NoiseDrawsError(RuntimeError):
@@ -53,6 +49,8 @@ class LedgerContent:
     """Everything a ledger says, as read and verified.
 
     ``settled`` holds the lines of intents that a commit or fault follows; the first entry is line 2.
+    ``fingerprint`` is empty where several runs share the ledger; its entries then name their run, and
+    ``dataset`` the loans.
     """
 
     institution: str
@@ -60,6 +58,7 @@ class LedgerContent:
     relation: str
     mode: str
     fingerprint: str
+    dataset: str
     entries: tuple[Entry, ...]
     settled: frozenset[int]
     head: str
@@ -127,9 +126,9 @@ class PrivacyLedger:
         }
         if not path.exists():
             storage.begin(path, seal(header, previous=GENESIS)[0])
-        book = _settled(path)
-        _check_owner(book, header)
-        _check_end(book, head, is_last=False)
+        book = settled_book(path)
+        check_owner(book, header)
+        check_end(book, head, is_last=False)
         return cls(book, sync_every_line=sync_every_line)
 
     def __enter__(self) -> Self:
@@ -155,18 +154,7 @@ class PrivacyLedger:
         self._ready()
         if release in self._book.free:
             return
-        self._book.append(
-            {
-                "kind": "intent",
-                "name": release.name,
-                "server_round": release.server_round,
-                "sampling_probability": float(release.event.sampling_probability),
-                "noise_multiplier": float(release.event.noise_multiplier),
-                "num_steps": release.event.num_steps,
-                "release": release.digest,
-            },
-            durable=self._sync_every_line,
-        )
+        self._book.append(intent_body(release), durable=self._sync_every_line)
 
     def commit(self, release: Release, num_noise_draws: int) -> None:
         """Note that an intended release has happened.
@@ -184,16 +172,13 @@ class PrivacyLedger:
         if release not in self._book.free:
             raise NoiseDrawsError(f"release {release.name!r} of round {release.server_round} was never intended")
         intent = self._book.free[release]
-        is_faulty = release.event.noise_multiplier > 0.0 and num_noise_draws != release.event.num_steps
-        if is_faulty or intent not in self._book.committed:
-            kind = "fault" if is_faulty else "commit"
+        faulty = is_faulty(release, num_noise_draws)
+        if faulty or intent not in self._book.committed:
+            kind = "fault" if faulty else "commit"
             body = {"kind": kind, "intent": intent, "num_noise_draws": int(num_noise_draws)}
-            self._book.append(body, durable=is_faulty and self._sync_every_line)
-        if is_faulty:
-            raise NoiseDrawsError(
-                f"release {release.name!r} of round {release.server_round} drew noise {num_noise_draws} times; "
-                f"its event has {release.event.num_steps} steps"
-            )
+            self._book.append(body, durable=faulty and self._sync_every_line)
+        if faulty:
+            raise wrong_draws(release, num_noise_draws)
 
     def events(self, name: str | None = None) -> Events:
         """Return what was spent, for an accountant to price.
@@ -223,6 +208,22 @@ class PrivacyLedger:
         self._book.catch_up()
 
 
+def wrong_draws(release: Release, num_noise_draws: int) -> NoiseDrawsError:
+    """Return the error for a release that drew noise another number of times than intended.
+
+    Args:
+        release: as intended.
+        num_noise_draws: how often noise was drawn.
+
+    Returns:
+        The error, to be raised.
+    """
+    return NoiseDrawsError(
+        f"release {release.name!r} of round {release.server_round} drew noise {num_noise_draws} times; "
+        f"its event has {release.event.num_steps} steps"
+    )
+
+
 def read_ledger(path: Path, *, head: str | None = None, is_last: bool = False) -> LedgerContent:
     """Read and verify a ledger.
 
@@ -240,14 +241,14 @@ def read_ledger(path: Path, *, head: str | None = None, is_last: bool = False) -
     """
     if not path.is_file():
         raise InputError(f"ledger {path}: there is no such file; name the ledger of a run's results folder")
-    book = _read(path)
-    _check_end(book, head, is_last=is_last)
-    names = ("institution", "unit", "relation", "mode", "fingerprint")
+    book = read_book(path)
+    check_end(book, head, is_last=is_last)
+    names = ("institution", "unit", "relation", "mode", "fingerprint", "dataset")
     return LedgerContent(
         entries=tuple(book.entries),
         settled=frozenset(book.committed),
         head=book.head,
-        **{key: book.header[key] for key in names},
+        **{key: str(book.header.get(key, "")) for key in names},
     )
 
 
@@ -263,65 +264,3 @@ def ledger_path(folder: Path, institution: str) -> Path:
     """
     readable = re.sub(r"[^a-z0-9]+", "-", institution.lower()).strip("-")[:40]
     return folder / f"{readable}-{hashlib.sha256(institution.encode()).hexdigest()[:8]}.jsonl"
-
-
-def _read(path: Path) -> Book:
-    book = Book(path)
-    book.absorb(path.read_bytes())
-    if not book.digests:
-        raise broken(path, 1, "is missing: the file is empty")
-    return book
-
-
-def _check_end(book: Book, head: str | None, *, is_last: bool) -> None:
-    if head is None or head == GENESIS:
-        return
-    if head not in book.digests:
-        raise broken(book.path, len(book.digests), "is not the end of the ledger that the run had written")
-    if is_last and head != book.head:
-        raise broken(book.path, book.digests.index(head) + 2, "was added after the run had finished")
-
-
-def _settled(path: Path) -> Book:
-    """Read a ledger that is to be written on: all that was read is durable, and a torn last line is set aside."""
-    for _ in range(_MAX_READINGS):
-        with suppress(storage.CollisionError):
-            return _settled_once(path)
-    raise InputError(f"ledger {path} is being written by another process; wait for it, or give another results_dir")
-
-
-def _settled_once(path: Path) -> Book:
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    book = Book(path)
-    book.absorb(data[:whole])
-    if not book.digests:
-        raise broken(path, 1, "is cut off" if data else "is missing: the file is empty")
-    if data[whole:]:
-        _settle_rest(book, data[whole:])
-    storage.make_durable(path)
-    return book
-
-
-def _settle_rest(book: Book, rest: bytes) -> None:
-    line, size = len(book.digests) + 1, book.size + len(rest)
-    if is_whole(rest, previous=book.head):
-        storage.complete(book.path, size=size)
-        book.absorb(rest + b"\n")
-        return
-    if is_whole(rest[:-1], previous=book.head):
-        raise broken(book.path, line, "was changed: it is whole but ends in another byte than a line feed")
-    kept = storage.set_aside(book.path, start=book.size, size=size)
-    LOGGER.warning(
-        "ledger %s: line %d is torn, so its writing never returned and its release never began; %d bytes moved to %s",
-        book.path, line, len(rest), kept.name,
-    )  # fmt: skip
-
-
-def _check_owner(book: Book, header: Mapping[str, object]) -> None:
-    for key, expected in header.items():
-        if book.header[key] != expected:
-            raise InputError(
-                f"ledger {book.path}: {key} is {book.header[key]!r}, this run has {expected!r}; "
-                "a ledger belongs to one lender in one run: choose another results folder"
-            )
