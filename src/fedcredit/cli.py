@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import click
 import typer
 
-from fedcredit.errors import InputError, RunFailedError
+from fedcredit.errors import InputError, RunFailedError, crash_message
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fedcredit.experiment.record import RunRecord
     from fedcredit.experiment.spec import Experiment
+    from fedcredit.experiment.sweep import Launcher, SweepResult
 
 _WIDTH_OF_A_FILE = 140
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -37,14 +35,6 @@ app.add_typer(data_app, name="data")
 ledger_app = typer.Typer(help="What runs have spent: show, verify or export their ledgers.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(ledger_app, name="ledger")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refusal:
-    """An arm of a sweep that ended in a user's mistake; the other arms go on."""
-
-    name: str
-    message: str
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,7 +75,7 @@ def guarded(command: Callable[[], object]) -> int:
         typer.echo("interrupted; a started run begins again when it is asked for again", err=True)
         return INTERRUPTED
     except Exception as error:
-        typer.echo(_crash(error), err=True)
+        typer.echo(crash_message(error), err=True)
         return FAILED
     return code if isinstance(code, int) else DONE
 
@@ -99,12 +89,8 @@ def run(context: typer.Context) -> int:
     """Hand the rest of the command line to Hydra, and print what the runs came to."""
     from fedcredit.config import hydra_main
 
-    sweep = any(argument in ("-m", "--multirun", "hydra.mode=MULTIRUN") for argument in context.args)
-    if sweep:
-        return _close_sweep(hydra_main(context.args, job=_arm))
-    for record in hydra_main(context.args, job=_single):
-        _print_run(record)
-    return DONE
+    code = hydra_main(context.args, job=_single, sweep=_sweep)
+    return DONE if code is None else code
 
 
 @app.command(help="Say what a run would promise and cost, without training: [experiments=]<study>/<arm> key=value ...")
@@ -164,11 +150,11 @@ def describe(file: Annotated[Path, typer.Argument(help="a csv or parquet file")]
 )
 def checksum(file: Annotated[Path, typer.Argument(help="a csv or parquet file")]) -> None:
     """Print the canonical checksum of a table."""
-    from fedcredit.data.checksum import canonical_checksum
+    from fedcredit.data.checksum import canonical_checksum, with_typed_cells
     from fedcredit.data.files import read_csv, read_parquet
 
-    read = read_parquet if file.suffix == ".parquet" else read_csv
-    typer.echo(canonical_checksum(read(file)))
+    is_parquet = file.suffix.lower() in (".parquet", ".pq")
+    typer.echo(canonical_checksum(read_parquet(file) if is_parquet else with_typed_cells(read_csv(file))))
 
 
 @config_app.command(help="Print the JSON Schema of experiments, for editors that complete yaml.")
@@ -216,27 +202,11 @@ def export(
     typer.echo((export_json if as_json else export_csv)(ledgers), nl=False)
 
 
-def _single(experiment: Experiment) -> RunRecord:
+def _single(experiment: Experiment) -> int:
     from fedcredit.experiment.runner import run as run_experiment
 
-    return run_experiment(experiment, progress=True)
-
-
-def _arm(experiment: Experiment) -> RunRecord | Refusal:
-    """Run one arm of a sweep in a worker process, with one line when it is done."""
-    from fedcredit.experiment.runner import run as run_experiment
-
-    try:
-        record = run_experiment(experiment, progress=False)
-    except InputError as error:
-        return Refusal(name=experiment.name, message=str(error))
-    auc = record.evaluation.overall.auc
-    typer.echo(
-        f"{experiment.name} seed {experiment.seed} split {experiment.split_seed}: AUC {auc:.4f}"
-        if auc
-        else experiment.name
-    )
-    return record
+    _print_run(run_experiment(experiment, progress=True))
+    return DONE
 
 
 def _print_run(record: RunRecord) -> None:
@@ -249,33 +219,38 @@ def _print_run(record: RunRecord) -> None:
     print_run(record, _console(), report=folder.path / REPORT_FILE)
 
 
-def _close_sweep(results: Sequence[RunRecord | Refusal]) -> int:
-    """Print the arms side by side, write the study's report, and say what was refused."""
-    from fedcredit.experiment.report import REPORT_FILE, write_study_report
-    from fedcredit.experiment.show import print_study
+def _sweep(experiments: Sequence[Experiment], launcher: Launcher) -> int:
+    """Run a sweep; print the arms side by side, write the study's report, and say what failed."""
+    from rich.console import Console
 
-    refusals = [result for result in results if isinstance(result, Refusal)]
-    records = [result for result in results if not isinstance(result, Refusal)]
+    from fedcredit.experiment.sweep import run_sweep
+
+    result = run_sweep(experiments, launcher, console=Console(stderr=True))
+    _print_sweep(result)
+    failures = result.failures()
+    for label, outcome in failures:
+        typer.echo(f"error: {label}: {outcome.text}", err=True)
+    if any(outcome.kind == "failed" for _, outcome in failures):
+        return FAILED
+    return MISTAKE if failures else DONE
+
+
+def _print_sweep(result: SweepResult) -> None:
+    records = result.records()
     if records:
+        from fedcredit.experiment.report import REPORT_FILE, write_study_report
+        from fedcredit.experiment.show import print_study
+
         studies = {record.name.partition("/")[0] for record in records}
         folder = Path(str(records[0].experiment["results_dir"])) / (studies.pop() if len(studies) == 1 else "multirun")
         print_study(records, _console(), report=write_study_report(records, folder / REPORT_FILE))
-    for refusal in refusals:
-        typer.echo(f"error: {refusal.name}: {refusal.message}", err=True)
-    return MISTAKE if refusals else DONE
+    typer.echo(f"\n{result.cost_line()}")
 
 
 def _console() -> Console:
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
-
-
-def _crash(error: Exception) -> str:
-    """Keep the traceback in a file: a message of a library might hold a cell of a loan table, so it is not printed."""
-    with tempfile.NamedTemporaryFile("w", prefix="fedcredit-traceback-", suffix=".txt", delete=False) as file:
-        file.write("".join(traceback.format_exception(error)))
-    return f"fedcredit stopped on an error of its own ({type(error).__name__}); the traceback is in {file.name}"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import fedcredit
@@ -86,6 +88,32 @@ def test_run_help_names_groups_and_experiments(capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr().out
     assert "partition: bands, dirichlet, iid, natural, quantity" in shown
     assert "experiments/privacy_budgets: epsilon_05" in shown
+
+
+def test_a_csv_has_the_checksum_of_a_parquet_file_of_the_same_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = {"rate": [0.5, None], "name": ["one", "2"], "count": [1, 2], "flag": [True, False]}
+    pq.write_table(pa.table(content), tmp_path / "a.parquet")
+    texts = {
+        "a": "rate,name,count,flag\n0.5,one,1,true\n,2,2,false\n",
+        "b": "flag,rate,name,count\ntrue,.5,one,1\nfalse,,2,2\n",
+        "c": "rate,name,count,flag\n0.5,one,1,true\n,3,2,false\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+    shown = []
+    for name in ("a.parquet", "a.csv", "b.csv", "c.csv"):
+        assert main(["data", "checksum", str(tmp_path / name)]) == 0
+        shown.append(capsys.readouterr().out.strip())
+    assert len(shown[0]) == 64
+    assert shown[0] == shown[1] == shown[2] != shown[3]
+
+
+def test_a_csv_that_is_not_utf_8_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_bytes(b"x,y\n1,\xff\xfe\xfa\n")
+    assert main(["data", "checksum", str(tmp_path / "a.csv")]) == 2
+    assert "column y" in capsys.readouterr().err
 
 
 def test_config_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import itertools
 import operator
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Never
 
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from joblib import cpu_count
 
 from fedcredit.config import compose, conf_folder, config_groups, experiment_names, hydra_main
+from fedcredit.config.sweeps import Launcher
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Experiment
 
@@ -59,6 +64,8 @@ MALFORMED = [
     ("partition=natural", "partition.column: missing", "partition.column="),
     ("partition.kind=bands", "partition.column: missing", "partition.column="),
     ("strategy.kind=flower", "strategy/flower", "flower_fedavg"),
+    ("trainer.device=tpu", "trainer.device is 'tpu'", "'cuda'"),
+    ("trainer={kind: reference, device: cuda}", "trainer.device is 'cuda'", "trainer.kind=vectorised"),
     ("runtime=spark", "runtime/spark", "inline, ray"),
     ("seed=${split_sed}", "split_sed", "not found"),
     ("+seed=3", "seed", "++seed=3"),
@@ -134,45 +141,111 @@ def test_composing_leaves_no_hydra_behind() -> None:
 # hydra_main: one run, sweeps, displays
 
 
+def refused(*given: object) -> Never:
+    raise AssertionError(f"called with {given}")
+
+
+def experiments_of(arguments: Sequence[str]) -> tuple[Experiment, ...]:
+    found = hydra_main(["-m", *arguments], job=refused, sweep=lambda experiments, launcher: tuple(experiments))
+    assert found is not None
+    return found
+
+
 def test_a_run_calls_its_job_once_with_the_checked_experiment(tmp_path: Path) -> None:
-    seen = hydra_main(["experiment=taiwan/loan_level", "seed=3", f"results_dir={tmp_path}"], job=lambda given: given)
-    assert seen == (compose("taiwan/loan_level", ["seed=3", f"results_dir={tmp_path}"]),)
+    arguments = ["experiment=taiwan/loan_level", "seed=3", f"results_dir={tmp_path}"]
+    seen: list[Experiment] = []
+    assert hydra_main(arguments, job=seen.append, sweep=refused) is None
+    assert seen == [compose("taiwan/loan_level", ["seed=3", f"results_dir={tmp_path}"])]
 
 
-def test_a_sweep_goes_through_no_privacy_in_one_key(tmp_path: Path) -> None:
-    arguments = ["-m", "experiments=taiwan/loan_level", "privacy.target_epsilon=inf,8,4,2,1,.5"]
-    targets = hydra_main(
-        [*arguments, f"results_dir={tmp_path}", "hydra/launcher=basic"],
-        job=operator.attrgetter("privacy.target_epsilon"),
-    )
-    assert targets == (float("inf"), 8.0, 4.0, 2.0, 1.0, 0.5)
+def test_a_sweep_goes_through_no_privacy_in_one_key() -> None:
+    arms = experiments_of(["experiments=taiwan/loan_level", "privacy.target_epsilon=inf,8,4,2,1,.5"])
+    assert [arm.privacy.target_epsilon for arm in arms] == [float("inf"), 8.0, 4.0, 2.0, 1.0, 0.5]
 
 
-def test_a_sweep_runs_in_worker_processes_by_default(tmp_path: Path) -> None:
-    arguments = ["-m", "experiments=privacy_budgets/*", f"results_dir={tmp_path}", "hydra.launcher.n_jobs=2"]
-    names = hydra_main(arguments, job=operator.attrgetter("name"))
+def test_a_sweep_over_a_study_has_an_arm_for_each_file() -> None:
+    names = tuple(arm.name for arm in experiments_of(["experiments=privacy_budgets/*"]))
     assert names == tuple(name for name in experiment_names() if name.startswith("privacy_budgets/"))
-    assert [path.name for path in (tmp_path / "multirun").iterdir()] == ["multirun.yaml"]
 
 
-def test_every_arm_of_a_sweep_is_checked_before_the_first_one_runs(tmp_path: Path) -> None:
-    ran: list[Experiment] = []
+def test_arms_composed_together_are_what_each_is_alone() -> None:
+    swept = {
+        "experiments": ["privacy_budgets/epsilon_2", "privacy_budgets/no_privacy", "taiwan/stock_recipe"],
+        "strategy": ["fedadam", "fedyogi"],
+        "network": ["{hidden: [3]}", "relu64_32"],
+        "seed": ["1", "5"],
+    }
+    common = ["split_seed=${seed}", "training.local.kind=epochs", "results_dir=out/${hydra.job.name}"]
+    arms = experiments_of([f"{key}={','.join(values)}" for key, values in swept.items()] + common)
+    alone = [
+        compose(None, [f"{key}={value}" for key, value in zip(swept, values, strict=True)] + common)
+        for values in itertools.product(*swept.values())
+    ]
+    assert list(arms) == alone
+    assert len(arms) == 24
+    assert {arm.results_dir for arm in arms} == {"out/fedcredit"}
+
+
+def test_a_file_that_extends_another_keeps_its_meaning_in_a_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, GOOD)
+    write(tmp_path, "defaults: [arm, _self_]\nseed: 6\n", "study/child")
+    arms = experiments_of(["experiments=study/*", "split_seed=7,8"])
+    assert [(arm.name, arm.seed, arm.split_seed) for arm in arms] == [
+        ("study/arm", 5, 7), ("study/arm", 5, 8), ("study/child", 6, 7), ("study/child", 6, 8),
+    ]  # fmt: skip
+
+
+def test_every_arm_of_a_sweep_is_checked_before_the_first_one_runs() -> None:
     with pytest.raises(InputError, match=r"training\.num_rounds is 0"):
-        hydra_main(
-            ["-m", "training.num_rounds=1,2,0", f"results_dir={tmp_path}", "hydra/launcher=basic"], job=ran.append
-        )
-    assert ran == []
+        hydra_main(["-m", "training.num_rounds=1,2,0"], job=refused, sweep=refused)
+
+
+def test_a_sweeper_that_is_not_known_is_refused() -> None:
+    with pytest.raises(InputError, match="hydra/sweeper"):
+        experiments_of(["seed=1,2", "hydra.sweeper._target_=somebody.Else"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "workers"),
+    [
+        ([], min(3, cpu_count())),
+        (["hydra.launcher.n_jobs=1"], 1),
+        (["hydra.launcher.n_jobs=2"], 2),
+        (["hydra.launcher.n_jobs=64"], 3),
+        (["hydra/launcher=basic"], 1),
+    ],
+)
+def test_a_sweep_has_as_many_workers_as_cores_or_arms_unless_told(typed: list[str], workers: int) -> None:
+    found = hydra_main(["-m", "seed=1,2,3", *typed], job=refused, sweep=lambda _, launcher: launcher.num_workers)
+    assert found == workers
+
+
+def test_workers_are_called_with_the_number_of_their_arm_and_leave_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    called: list[int] = []
+
+    def sweep(experiments: Sequence[Experiment], launcher: Launcher) -> None:
+        launcher.launch(called.append, [2, 0], folder=tmp_path)
+
+    hydra_main(["-m", "seed=1,2,3", "hydra/launcher=basic"], job=refused, sweep=sweep)
+    assert called == [2, 0]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_job_that_fails_raises_its_own_error_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError):
-        hydra_main([f"results_dir={tmp_path}"], job=lambda given: 1 // 0)
+        hydra_main([f"results_dir={tmp_path}"], job=lambda given: 1 // 0, sweep=refused)
     assert capsys.readouterr().err == ""
 
 
 def test_a_run_leaves_no_folder_of_hydra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    hydra_main([], job=operator.attrgetter("name"))
+    hydra_main([], job=operator.attrgetter("name"), sweep=refused)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -310,7 +383,7 @@ def test_a_hostile_file_runs_nothing_in_a_sweep_or_a_display(tmp_path: Path) -> 
     name = write(tmp_path, HOSTILE["callback"].replace("SENTINEL", str(tmp_path / "sentinel")))
     for flags in (["-m"], ["--cfg", "all"], ["--cfg", "hydra"], ["--cfg", "job", "--resolve"], ["--info", "all"]):
         with pytest.raises(InputError, match=r"arm\.yaml"):
-            hydra_main([*flags, "--config-dir", str(tmp_path), f"experiments={name}"], job=lambda given: 1)
+            hydra_main([*flags, "--config-dir", str(tmp_path), f"experiments={name}"], job=refused, sweep=refused)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["experiments"]
 
 

@@ -8,7 +8,18 @@ import pytest
 import torch
 from scipy import stats
 
-from fedcredit.seeds import Stream, normals, permutation, philox4x32, private_stream, public_stream, uniforms, words
+from fedcredit.seeds import (
+    Stream,
+    normals,
+    normals_by_step,
+    permutation,
+    philox4x32,
+    private_stream,
+    public_stream,
+    uniforms,
+    uniforms_of_steps,
+    words,
+)
 
 STREAM = public_stream(seed=1, purpose="test")
 ONES = 0xFFFFFFFF
@@ -79,6 +90,23 @@ def test_a_longer_read_starts_with_the_shorter_one() -> None:
         long = read(STREAM, count=1001, server_round=2, step=3)
         for count in (0, 1, 2, 3, 4, 5, 7, 1000):
             assert np.array_equal(read(STREAM, count=count, server_round=2, step=3), long[:count])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 401])
+def test_uniforms_of_many_steps_are_those_of_each_step_to_the_bit(count: int) -> None:
+    found = uniforms_of_steps(STREAM, count=count, server_round=3, steps=range(2, 9))
+    expected = [uniforms(STREAM, count=count, server_round=3, step=step) for step in range(2, 9)]
+    assert np.array_equal(found, expected)
+
+
+# 6,337 normals: ten steps at once and a rest; 70,000: a step in two pieces
+@pytest.mark.parametrize(("count", "num_steps"), [(0, 2), (5, 0), (1, 3), (7, 5), (6337, 23), (70_000, 2)])
+def test_normals_by_step_are_those_of_each_step(count: int, num_steps: int) -> None:
+    num_seen = 0
+    for step, draw in enumerate(normals_by_step(STREAM, count=count, server_round=3, num_steps=num_steps)):
+        assert draw == pytest.approx(normals(STREAM, count=count, server_round=3, step=step), rel=0, abs=1e-14)
+        num_seen += 1
+    assert num_seen == num_steps
 
 
 def test_reading_neither_uses_nor_moves_a_global_generator() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from fedcredit.errors import InputError
 
 
 def canonical_checksum(table: pa.Table) -> str:
@@ -31,6 +34,32 @@ def canonical_checksum(table: pa.Table) -> str:
         for part in (name.encode(), kind.encode(), valid, content):
             digest.update(len(part).to_bytes(8, "little") + part)
     return digest.hexdigest()
+
+
+def with_typed_cells(table: pa.Table) -> pa.Table:
+    """Give the cells of a csv file the type that all cells of their column can have.
+
+    Args:
+        table: columns of bytes, as they stood in the file.
+
+    Returns:
+        Columns of whole numbers, else of numbers, else of booleans, else of text.
+
+    Raises:
+        InputError: for a column that is not UTF-8 text.
+    """
+    return pa.table({name: _typed(name, table.column(name)) for name in table.column_names})
+
+
+def _typed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        text = pc.cast(column, pa.large_string())
+    except pa.ArrowInvalid:
+        raise InputError(f"column {name}: is not UTF-8 text; save the file as UTF-8 csv") from None
+    for kind in (pa.int64(), pa.float64(), pa.bool_()):
+        with suppress(pa.ArrowInvalid):
+            return pc.cast(text, kind)
+    return text
 
 
 def _canonical(column: pa.ChunkedArray) -> tuple[str, bytes, bytes]:

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 from fedcredit.experiment.spec import FixedSteps, LocalEpochs
 
@@ -35,10 +36,11 @@ class ContractTable:
 
     def __getitem__(self, institution: str) -> Contract:
         """Return the contract of a lender; a lender that has none is a KeyError."""
-        for contract in self.contracts:
-            if contract.institution == institution:
-                return contract
-        raise KeyError(institution)
+        return self._by_name[institution]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Contract]:
+        return {contract.institution: contract for contract in self.contracts}
 
     @property
     def institutions(self) -> tuple[str, ...]:

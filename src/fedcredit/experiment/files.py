@@ -136,5 +136,6 @@ def run_folder(experiment: Experiment, fingerprint: str) -> RunFolder:
         The folder; nothing is made on disk.
     """
     study, arm = experiment.name.split("/")
-    runtime = f"{experiment.runtime.kind}-{experiment.trainer.kind}"
+    device = "" if experiment.trainer.device == "cpu" else f"-{experiment.trainer.device}"
+    runtime = f"{experiment.runtime.kind}-{experiment.trainer.kind}{device}"
     return RunFolder(path=Path(experiment.results_dir) / study / arm / fingerprint[:_DIGITS] / runtime)

@@ -183,12 +183,12 @@ def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict
     Returns:
         Lenders by name.
     """
-    experiment = prepared.experiment
+    experiment, contract_digest = prepared.experiment, prepared.contracts.digest()
     return {
         institution.name: Lender(
             institution=institution,
             contract=prepared.contracts[institution.name],
-            contract_digest=prepared.contracts.digest(),
+            contract_digest=contract_digest,
             fingerprint=prepared.fingerprint,
             network=prepared.network,
             settings=local_settings(experiment, prepared.contracts[institution.name], prepared.plan),
@@ -196,7 +196,7 @@ def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict
             noise=_stream(prepared, institution.name, "noise"),
             ledger=ledgers.get(institution.name),
             event=prepared.plan.round_event(institution.name) if prepared.plan.is_private else None,
-            trainer=trainer(experiment.trainer.kind),
+            trainer=trainer(experiment.trainer.kind, device=experiment.trainer.device),
             predict=predictor(experiment.trainer.kind),
         )
         for institution in prepared.institutions

@@ -246,7 +246,7 @@ def _pooled_network(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) ->
         seed=prepared.experiment.seed,
         strategy=_OPEN_STRATEGY,
         num_rounds=_OPEN_ROUNDS,
-        trainer=trainer(prepared.experiment.trainer.kind),
+        trainer=trainer(prepared.experiment.trainer.kind, device=prepared.experiment.trainer.device),
     )
     return _score(prepared, prepared.network, parameters)
 
@@ -307,7 +307,7 @@ def _train(
         seed=prepared.experiment.seed,
         strategy=_direct_strategy(prepared),
         num_rounds=prepared.experiment.training.num_rounds,
-        trainer=trainer(prepared.experiment.trainer.kind),
+        trainer=trainer(prepared.experiment.trainer.kind, device=prepared.experiment.trainer.device),
     )
 
 

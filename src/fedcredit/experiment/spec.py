@@ -317,6 +317,16 @@ class Trainer(Part):
     """Who computes a local round."""
 
     kind: Literal["compiled", "vectorised", "reference"] = "compiled"
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    @model_validator(mode="after")
+    def _a_trainer_for_the_device(self) -> Trainer:
+        if self.device != "cpu" and self.kind != "vectorised":
+            raise ValueError(
+                f"trainer.device is {self.device!r}, and trainer.kind={self.kind} runs on the CPU alone; "
+                "set trainer.kind=vectorised or trainer.device=cpu"
+            )
+        return self
 
 
 class Experiment(Part):

@@ -36,9 +36,9 @@ def to_record(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
     for name, array in arrays.items():
         if array.ndim != 1:
             raise ValueError(f"array {name} has shape {array.shape}; allowed is one dimension")
-        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        data = _header(little.dtype.str, len(little)) + little.tobytes()
-        record[name] = Array(array.dtype.name, (len(little),), _STYPE, data)
+        told, little = _told(array.dtype)
+        data = _header(little.str, len(array)) + array.astype(little, copy=False).tobytes()
+        record[name] = Array(told, (len(array),), _STYPE, data)
     return record
 
 
@@ -111,6 +111,11 @@ def rounded_parameters(record: ArrayRecord) -> NDArray[np.float32]:
         Parameters, ``[num_parameters]``.
     """
     return record[PARAMETERS].numpy().astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _told(dtype: np.dtype[Any]) -> tuple[str, np.dtype[Any]]:
+    return dtype.name, dtype.newbyteorder("<")
 
 
 @lru_cache(maxsize=64)

@@ -59,6 +59,18 @@ def to_blocks(features: NDArray[np.float32]) -> torch.Tensor:
     return blocks.reshape(num_blocks, BLOCK_ROWS, features.shape[1])
 
 
+def to_columns(width: int) -> int:
+    """Return the number of columns that a product of this width is worked out with.
+
+    Args:
+        width: at least 1.
+
+    Returns:
+        The next multiple of 16.
+    """
+    return width + -width % _COLUMNS
+
+
 def row_product(inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Multiply blocks of rows with a weight so that each row's result has its own bits.
 
@@ -77,6 +89,8 @@ def row_product(inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     if num_outputs == 1:
         return (inputs * weight[0]).sum(-1, keepdim=True)
     more_inputs = -num_inputs % _COLUMNS if inputs.requires_grad else 0
+    if more_inputs == 0 and num_outputs % _COLUMNS == 0:
+        return torch.bmm(inputs, weight.t().expand(len(inputs), -1, -1))
     square = functional.pad(weight.t(), (0, -num_outputs % _COLUMNS, 0, more_inputs))
     products = torch.bmm(functional.pad(inputs, (0, more_inputs)), square.expand(len(inputs), -1, -1))
     return products[..., :num_outputs]
@@ -122,3 +136,16 @@ def single_threaded() -> Iterator[None]:
     finally:
         if before != 1:
             torch.set_num_threads(before)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Let torch's float32 products be float32 inside, whatever the caller allows (TF32, bfloat16)."""
+    before = torch.get_float32_matmul_precision()
+    if before != "highest":
+        torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        if before != "highest":
+            torch.set_float32_matmul_precision(before)

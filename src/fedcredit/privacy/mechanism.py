@@ -12,11 +12,12 @@ C (1 - 2**-10) + 2 * 2**-12 C, and the double-precision sum over blocks has the 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.seeds import Stream, normals
+from fedcredit.seeds import Stream, normals, normals_by_step
 
 CLIP_MARGIN = 2.0**-10
 LARGEST_NORM = 2.0**100
@@ -40,12 +41,10 @@ def clip_factors(squared_norms: NDArray[np.float64], clipping_norm: float) -> ND
     if not clipping_norm > 0.0:
         raise ValueError(f"clipping_norm is {clipping_norm}; allowed is above 0")
     usable = squared_norms < LARGEST_NORM**2
-    norms = np.sqrt(np.where(usable, squared_norms, 0.0))
     target = clipping_norm * (1.0 - CLIP_MARGIN)
-    factors = np.ones_like(norms)
-    if math.isfinite(target):
-        np.divide(target, norms, out=factors, where=norms > target)
-    return np.where(usable, factors, 0.0)
+    if not math.isfinite(target):
+        return usable.astype(np.float64)
+    return np.where(usable, target / np.maximum(np.sqrt(squared_norms), target), 0.0)
 
 
 def noise(
@@ -73,10 +72,57 @@ def noise(
     Raises:
         ValueError: if the standard deviation is not finite and above 0.
     """
+    deviation = noise_deviation(noise_multiplier=noise_multiplier, clipping_norm=clipping_norm)
+    return deviation * normals(stream, count=num_parameters, server_round=server_round, step=step)
+
+
+def noise_of_steps(
+    stream: Stream,
+    *,
+    num_parameters: int,
+    noise_multiplier: float,
+    clipping_norm: float,
+    server_round: int,
+    num_steps: int,
+) -> Iterator[NDArray[np.float64]]:
+    """Draw what `noise` draws at steps 0, 1, ..., to 1e-14, several steps at once.
+
+    Args:
+        stream: the lender's stream for noise.
+        num_parameters: how many numbers the sum has.
+        noise_multiplier: the standard deviation in units of the clipping norm, above 0.
+        clipping_norm: the norm C, finite and above 0.
+        server_round: the round, from 1.
+        num_steps: how many steps, at least 0.
+
+    Yields:
+        The noise of each step, ``[num_parameters]``.
+
+    Raises:
+        ValueError: if the standard deviation is not finite and above 0.
+    """
+    deviation = noise_deviation(noise_multiplier=noise_multiplier, clipping_norm=clipping_norm)
+    draws = normals_by_step(stream, count=num_parameters, server_round=server_round, num_steps=num_steps)
+    yield from (deviation * draw for draw in draws)
+
+
+def noise_deviation(*, noise_multiplier: float, clipping_norm: float) -> float:
+    """Return the standard deviation of the noise on the clipped sum.
+
+    Args:
+        noise_multiplier: the standard deviation in units of the clipping norm, above 0.
+        clipping_norm: the norm C, finite and above 0.
+
+    Returns:
+        Their product.
+
+    Raises:
+        ValueError: if it is not finite and above 0.
+    """
     deviation = noise_multiplier * clipping_norm
     if not (math.isfinite(deviation) and deviation > 0.0):
         raise ValueError(
             f"noise_multiplier is {noise_multiplier} and clipping_norm is {clipping_norm}; "
             "their product must be finite and above 0"
         )
-    return deviation * normals(stream, count=num_parameters, server_round=server_round, step=step)
+    return deviation

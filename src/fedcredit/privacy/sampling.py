@@ -8,11 +8,14 @@ what the portfolio holds.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.seeds import Stream, uniforms
+from fedcredit.seeds import Stream, uniforms, uniforms_of_steps
+
+_DRAWS_AT_ONCE = 2**15
 
 
 def poisson_indices(
@@ -37,20 +40,76 @@ def poisson_indices(
     Raises:
         ValueError: if the probability or the number of loans is outside its range.
     """
-    if not 0.0 < probability <= 1.0:
-        raise ValueError(f"probability is {probability}; allowed is above 0 and at most 1")
-    if num_loans < 0:
-        raise ValueError(f"num_loans is {num_loans}; allowed is 0 or more")
+    _check(num_loans, probability)
     if probability == 1.0:
         return np.arange(num_loans, dtype=np.int64)
-    mean = num_loans * probability
-    num_gaps = math.ceil(mean + 6.0 * math.sqrt(mean)) + 8
+    num_gaps = likely_largest_batch(num_loans, probability)
     while True:
         draws = uniforms(stream, count=num_gaps, server_round=server_round, step=step)
         places = np.cumsum(_gaps(draws, probability, num_loans) + 1) - 1
         if places[-1] >= num_loans:
             return places[: np.searchsorted(places, num_loans)]
         num_gaps *= 2
+
+
+def poisson_batches(
+    stream: Stream, *, num_loans: int, probability: float, server_round: int, num_steps: int
+) -> Iterator[NDArray[np.int64]]:
+    """Draw what `poisson_indices` draws at steps 0, 1, ..., many steps at once.
+
+    Args:
+        stream: the lender's stream for sampling.
+        num_loans: loans to draw from, at least 0.
+        probability: the inclusion probability q of each loan, in (0, 1].
+        server_round: the round, from 1.
+        num_steps: how many steps, at least 0.
+
+    Yields:
+        The indices of each step, ascending, ``[batch]``.
+
+    Raises:
+        ValueError: if the probability or the number of loans is outside its range.
+    """
+    _check(num_loans, probability)
+    num_gaps = likely_largest_batch(num_loans, probability)
+    steps_at_once = max(1, _DRAWS_AT_ONCE // num_gaps)
+
+    def alone(step: int) -> NDArray[np.int64]:
+        return poisson_indices(
+            stream, num_loans=num_loans, probability=probability, server_round=server_round, step=step
+        )
+
+    for first in range(0, num_steps, steps_at_once):
+        steps = range(first, min(first + steps_at_once, num_steps))
+        if probability == 1.0 or len(steps) == 1:
+            yield from map(alone, steps)
+            continue
+        draws = np.ascontiguousarray(uniforms_of_steps(stream, count=num_gaps, server_round=server_round, steps=steps))
+        places = np.cumsum(_gaps(draws, probability, num_loans) + 1, axis=1) - 1
+        sizes = np.count_nonzero(places < num_loans, axis=1).tolist()
+        for step, row, size in zip(steps, places, sizes, strict=True):
+            yield row[:size] if size < num_gaps else alone(step)
+
+
+def likely_largest_batch(num_loans: int, probability: float) -> int:
+    """Return a number that a batch exceeds about once in a thousand million steps, from public numbers alone.
+
+    Args:
+        num_loans: loans to draw from, at least 0.
+        probability: the inclusion probability of each loan, in (0, 1].
+
+    Returns:
+        Six standard deviations above the mean, and 8.
+    """
+    mean = num_loans * probability
+    return math.ceil(mean + 6.0 * math.sqrt(mean)) + 8
+
+
+def _check(num_loans: int, probability: float) -> None:
+    if not 0.0 < probability <= 1.0:
+        raise ValueError(f"probability is {probability}; allowed is above 0 and at most 1")
+    if num_loans < 0:
+        raise ValueError(f"num_loans is {num_loans}; allowed is 0 or more")
 
 
 def _gaps(draws: NDArray[np.float64], probability: float, num_loans: int) -> NDArray[np.int64]:

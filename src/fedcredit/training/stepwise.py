@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from fedcredit.privacy.mechanism import noise
 from fedcredit.privacy.sampling import poisson_indices
 from fedcredit.training import optimiser
 from fedcredit.training.contract import LocalOutcome, LocalSettings, RoundStreams, check_round
+from fedcredit.training.optimiser import Numbers
 
 
 class ClippedGradientSum(Protocol):
@@ -74,33 +76,76 @@ def run_steps(
         InputError: if shapes do not fit each other, or noise is asked for without a clipping norm.
     """
     check_round(network, parameters, features, default, settings)
-    incoming = parameters.astype(np.float64)
-    current = parameters.astype(np.float32)
-    state = optimiser.start(network.num_parameters)
-    num_noise_draws = 0
-    for step in range(settings.num_steps):
-        batch = poisson_indices(
-            streams.sampling,
-            num_loans=len(features),
-            probability=settings.sampling_probability,
-            server_round=streams.server_round,
-            step=step,
-        )
-        total = clipped_gradient_sum(
-            network,
-            current,
-            features[batch],
-            default[batch],
-            clipping_norm=settings.clipping_norm,
-            pos_weight=settings.pos_weight,
-        )
-        if settings.noise_multiplier > 0.0:
-            total = total + _noise_of_step(network, settings, streams, step)
-            num_noise_draws += 1
-        gradient = total / settings.divisor + settings.proximal_weight * (current - incoming)
-        change, state = optimiser.advance(settings.optimiser, state, gradient)
-        current = (current + change).astype(np.float32)
+    current: NDArray[Any] = parameters.astype(np.float32)
+
+    def gradient_sum(now: NDArray[Any], batch: NDArray[Any]) -> NDArray[Any]:
+        constants = {"clipping_norm": settings.clipping_norm, "pos_weight": settings.pos_weight}
+        return clipped_gradient_sum(network, now, features[batch], default[batch], **constants)
+
+    num_noise_draws = walk(
+        gradient_sum,
+        current,
+        current.astype(np.float64),
+        optimiser.start(network.num_parameters),
+        settings=settings,
+        batches=(_batch_of_step(features, settings, streams, step) for step in range(settings.num_steps)),
+        noises=(_noise_of_step(network, settings, streams, step) for step in range(settings.num_steps)),
+    )
     return LocalOutcome(parameters=current, num_noise_draws=num_noise_draws)
+
+
+def walk(
+    gradient_sum: Callable[[Numbers, Numbers], Numbers],
+    current: Numbers,
+    incoming: Numbers,
+    state: optimiser.OptimiserState[Numbers],
+    *,
+    settings: LocalSettings,
+    batches: Iterable[Numbers],
+    noises: Iterator[Numbers],
+) -> int:
+    """Take the steps, each of them the same arithmetic in numpy as in torch.
+
+    Args:
+        gradient_sum: sums the clipped gradients of a batch at the current parameters, in float64.
+        current: flat parameters, ``[num_parameters]``, float32; changed in place.
+        incoming: the same before the round, float64.
+        state: the optimiser's state before the round.
+        settings: public constants.
+        batches: the loans of each step.
+        noises: the noise of each step, ``[num_parameters]``, float64, for this loop to keep and change; not asked
+            for without noise.
+
+    Returns:
+        How often noise was drawn.
+    """
+    num_noise_draws = 0
+    for batch in batches:
+        total = gradient_sum(current, batch)
+        if settings.noise_multiplier > 0.0:
+            gradient = next(noises)
+            num_noise_draws += 1
+            gradient += total
+            gradient /= settings.divisor
+        else:
+            gradient = total / settings.divisor
+        if settings.proximal_weight != 0.0:
+            gradient = gradient + settings.proximal_weight * (current - incoming)
+        change, state = optimiser.advance(settings.optimiser, state, gradient)
+        current += change
+    return num_noise_draws
+
+
+def _batch_of_step(
+    features: NDArray[np.float32], settings: LocalSettings, streams: RoundStreams, step: int
+) -> NDArray[np.int64]:
+    return poisson_indices(
+        streams.sampling,
+        num_loans=len(features),
+        probability=settings.sampling_probability,
+        server_round=streams.server_round,
+        step=step,
+    )
 
 
 def _noise_of_step(

@@ -9,32 +9,39 @@ from typing import Literal, get_args
 from fedcredit.errors import InputError
 from fedcredit.model.network import DefaultNetwork
 from fedcredit.training.contract import LocalRound, PredictLogit
+from fedcredit.training.kept_code import is_kept
 
 Kind = Literal["compiled", "vectorised", "reference"]
 LOGGER = logging.getLogger("fedcredit.trainer")
 
 
-def trainer(kind: Kind) -> LocalRound:
+def trainer(kind: Kind, *, device: Literal["cpu", "cuda"] = "cpu") -> LocalRound:
     """Return a trainer.
 
     Args:
         kind: ``"compiled"`` (the default), ``"vectorised"`` (plain torch, any layers) or ``"reference"`` (slow and
             obvious, on Opacus).
+        device: where ``vectorised`` computes; the others compute on the CPU.
 
     Returns:
         Its local round; that of ``vectorised`` where numba cannot compile, which a line in the log says.
 
     Raises:
-        InputError: if there is no such trainer.
+        InputError: if there is no such trainer, or no such device here for it.
     """
+    if device != "cpu" and kind != "vectorised":
+        raise InputError(f"trainer.device is {device!r} with trainer.kind={kind}; only vectorised runs on a GPU")
     if kind == "compiled" and why_not_compiled() is None:
         from fedcredit.training import compiled
 
         return compiled.local_round
     if kind in ("compiled", "vectorised"):
-        from fedcredit.training import vectorised
+        from fedcredit.training import devices, vectorised
 
-        return vectorised.local_round
+        if device == "cpu":
+            return vectorised.local_round
+        devices.find_device(device)
+        return functools.partial(vectorised.local_round, device=device)
     if kind == "reference":
         from fedcredit.training import reference
 
@@ -82,7 +89,7 @@ def warm_up(kind: Kind) -> None:
     Args:
         kind: the trainer's name; compiling takes seconds, the others need nothing.
     """
-    if kind == "compiled":
+    if kind == "compiled" and not is_kept():
         why_not_compiled()
 
 

@@ -1,27 +1,29 @@
-"""The fast trainer: plain torch over all blocks at once, no gradient of a single loan is ever laid out.
+"""The trainer in plain torch: any stack of layers, on a CPU or a GPU, all blocks of a batch at once.
 
-Autograd gives the gradient of each loan's loss with respect to the pre-activations. For a linear
-layer with input a and pre-activation gradient g a loan's squared gradient norm is (1 + |a|^2) |g|^2
-(Goodfellow 2015), and the clipped sum is one product of the scaled g with a. That product is float64,
-over at most 2,048 rows at a time, which bounds the memory and the rounding.
+`fedcredit.training.derivatives` finds each loan's derivatives, `fedcredit.training.clipped_sums` clips and adds
+up; here the steps are taken, in the host's memory or on a device.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fedcredit.model.blocks import Trace, single_threaded, to_blocks, trace_blocks
+from fedcredit.model.blocks import full_precision, single_threaded
 from fedcredit.model.network import DefaultNetwork
-from fedcredit.privacy.mechanism import clip_factors
-from fedcredit.training.contract import LocalOutcome, LocalSettings, RoundStreams
-from fedcredit.training.stepwise import run_steps
-
-_WIDE = torch.float64
-_CHUNK_ROWS = 2048
-_Tensors = tuple[torch.Tensor, ...]
-_Pair = tuple[torch.Tensor, torch.Tensor]
+from fedcredit.privacy.mechanism import clip_factors, noise_deviation, noise_of_steps
+from fedcredit.privacy.sampling import likely_largest_batch, poisson_batches
+from fedcredit.training import optimiser
+from fedcredit.training.clipped_sums import ClippedSums, LayOut
+from fedcredit.training.contract import LocalOutcome, LocalSettings, RoundStreams, check_round
+from fedcredit.training.derivatives import Desk
+from fedcredit.training.devices import find_device, normals_on_device
+from fedcredit.training.stepwise import walk
 
 
 def local_round(
@@ -32,6 +34,7 @@ def local_round(
     *,
     settings: LocalSettings,
     streams: RoundStreams,
+    device: str = "cpu",
 ) -> LocalOutcome:
     """Run a round as `fedcredit.training.contract.LocalRound` says.
 
@@ -42,17 +45,136 @@ def local_round(
         default: labels 0 or 1, ``[loans]``.
         settings: public constants.
         streams: where sampling and noise come from.
+        device: ``"cpu"`` or ``"cuda"``.
 
     Returns:
         The outcome.
 
     Raises:
-        InputError: if shapes do not fit each other, or noise is asked for without a clipping norm.
+        InputError: if shapes do not fit each other, noise is asked for without a clipping norm, or there is no
+            such device.
     """
-    with single_threaded():
-        return run_steps(
-            clipped_gradient_sum, network, parameters, features, default, settings=settings, streams=streams
+    check_round(network, parameters, features, default, settings)
+    place = find_device(device)
+    take = _on_host if place.type == "cpu" else partial(on_device, device=place)
+    with single_threaded(), full_precision(), torch.no_grad():
+        return take(network, parameters, features, default, settings, streams)
+
+
+def _on_host(
+    network: DefaultNetwork,
+    parameters: NDArray[np.float32],
+    features: NDArray[np.float32],
+    default: NDArray[np.float32],
+    settings: LocalSettings,
+    streams: RoundStreams,
+) -> LocalOutcome:
+    """Take the steps in the host's memory, which numpy and torch share."""
+    current: NDArray[Any] = parameters.astype(np.float32)
+    table, labels = (np.asarray(values, dtype=np.float32) for values in (features, default))
+    sums = _sums_of_round(network, torch.from_numpy(current), len(features), settings)
+
+    def gradient_sum(_: NDArray[Any], batch: NDArray[Any]) -> NDArray[Any]:
+        return sums.of_rows(len(batch), _from_host(table, labels, batch)).numpy()
+
+    num_noise_draws = walk(
+        gradient_sum,
+        current,
+        current.astype(np.float64),
+        optimiser.start(network.num_parameters),
+        settings=settings,
+        batches=_batches(len(features), settings, streams),
+        noises=noise_of_steps(
+            streams.noise,
+            num_parameters=network.num_parameters,
+            noise_multiplier=settings.noise_multiplier,
+            clipping_norm=settings.clipping_norm,
+            server_round=streams.server_round,
+            num_steps=settings.num_steps,
+        ),
+    )
+    return LocalOutcome(parameters=current, num_noise_draws=num_noise_draws)
+
+
+def on_device(
+    network: DefaultNetwork,
+    parameters: NDArray[np.float32],
+    features: NDArray[np.float32],
+    default: NDArray[np.float32],
+    settings: LocalSettings,
+    streams: RoundStreams,
+    *,
+    device: torch.device,
+) -> LocalOutcome:
+    """Take the steps of a round on a device: loans go there once, parameters come back once.
+
+    Args:
+        network: the network's shape.
+        parameters: incoming flat parameters, ``[num_parameters]``.
+        features: encoded loans, ``[loans, features]``.
+        default: labels 0 or 1, ``[loans]``.
+        settings: public constants.
+        streams: where sampling and noise come from.
+        device: where the steps are taken; the batches are drawn on the host.
+
+    Returns:
+        The outcome.
+    """
+    current = torch.tensor(parameters, dtype=torch.float32, device=device)
+    table, labels = (torch.tensor(values, dtype=torch.float32, device=device) for values in (features, default))
+    sums = _sums_of_round(network, current, len(features), settings)
+    incoming = current.to(torch.float64, copy=True)
+
+    def gradient_sum(_: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
+        return sums.of_rows(len(batch), _from_device(table, labels, batch))
+
+    def noises() -> Iterator[torch.Tensor]:
+        deviation = noise_deviation(noise_multiplier=settings.noise_multiplier, clipping_norm=settings.clipping_norm)
+        draws = normals_on_device(
+            streams.noise,
+            count=network.num_parameters,
+            server_round=streams.server_round,
+            num_steps=settings.num_steps,
+            device=device,
         )
+        yield from (deviation * draw for draw in draws)
+
+    num_noise_draws = walk(
+        gradient_sum,
+        current,
+        incoming,
+        optimiser.OptimiserState(first=torch.zeros_like(incoming), second=torch.zeros_like(incoming), num_steps=0),
+        settings=settings,
+        batches=(torch.tensor(batch, device=device) for batch in _batches(len(features), settings, streams)),
+        noises=noises(),
+    )
+    return LocalOutcome(parameters=current.cpu().numpy(), num_noise_draws=num_noise_draws)
+
+
+def _batches(num_loans: int, settings: LocalSettings, streams: RoundStreams) -> Iterator[NDArray[Any]]:
+    return poisson_batches(
+        streams.sampling,
+        num_loans=num_loans,
+        probability=settings.sampling_probability,
+        server_round=streams.server_round,
+        num_steps=settings.num_steps,
+    )
+
+
+def _sums_of_round(
+    network: DefaultNetwork, parameters: torch.Tensor, num_loans: int, settings: LocalSettings
+) -> ClippedSums:
+    likely = likely_largest_batch(num_loans, settings.sampling_probability)
+    return _sums(network, parameters, settings.clipping_norm, settings.pos_weight, num_rows=likely)
+
+
+def _sums(
+    network: DefaultNetwork, parameters: torch.Tensor, clipping_norm: float, pos_weight: float, *, num_rows: int
+) -> ClippedSums:
+    def clip(squared_norms: NDArray[np.float64]) -> NDArray[np.float64]:
+        return clip_factors(squared_norms, clipping_norm)
+
+    return ClippedSums(network, parameters, clip=clip, pos_weight=pos_weight, num_rows=num_rows)
 
 
 def clipped_gradient_sum(
@@ -77,79 +199,36 @@ def clipped_gradient_sum(
     Returns:
         The sum, ``[num_parameters]``.
     """
-    flat = torch.tensor(parameters)
-    total = torch.zeros(network.num_parameters, dtype=_WIDE)
-    for first in range(0, len(default), _CHUNK_ROWS):
-        chunk = slice(first, first + _CHUNK_ROWS)
-        linear, norms = _gradients(network, flat, features[chunk], default[chunk], pos_weight)
-        squared = _squared_norms(linear, norms)
-        num_loans = len(default[chunk])
-        factors = torch.zeros(len(squared), 1, dtype=_WIDE)
-        factors[:num_loans, 0] = torch.from_numpy(clip_factors(squared[:num_loans].numpy(), clipping_norm))
-        total += _contract(network, _clip(linear, factors), _clip(norms, factors))
-    return total.numpy()
+    with full_precision(), torch.no_grad():
+        sums = _sums(network, torch.tensor(parameters), clipping_norm, pos_weight, num_rows=len(default))
+        table, labels = (np.asarray(values, dtype=np.float32) for values in (features, default))
+        lay_out = _from_host(table, labels, np.arange(len(default)))
+        return sums.of_rows(len(default), lay_out).numpy() + 0.0
 
 
-def _gradients(
-    network: DefaultNetwork,
-    flat: torch.Tensor,
-    features: NDArray[np.float32],
-    default: NDArray[np.float32],
-    pos_weight: float,
-) -> tuple[list[_Pair], list[_Pair]]:
-    """Find, by linear layer and by LayerNorm, the two factors of each loan's gradient, ``[rows, width]``."""
-    labels = to_blocks(default[:, np.newaxis])
-    with torch.enable_grad():
-        trace = trace_blocks(network.layers, network.activation, flat, to_blocks(features))
-        products, scaled = _cotangents(trace, labels, pos_weight)
-    linear = [(_rows(g), _rows(a)) for g, a in zip(products, trace.inputs, strict=True)]
-    return linear, [(_rows(g), _rows(a)) for g, a in zip(scaled, trace.normalised, strict=True)]
+def _from_host(features: NDArray[np.float32], default: NDArray[np.float32], batch: NDArray[np.int64]) -> LayOut:
+    """Lay loans out from a table in the host's memory; the last block ends in zero rows."""
+
+    def lay_out(desk: Desk, rows: slice) -> None:
+        places = batch[rows]
+        count = len(places)
+        table, labels = desk.host
+        np.take(features, places, axis=0, out=table[:count], mode="clip")
+        np.take(default, places, out=labels[:count], mode="clip")
+        table[count:] = 0.0
+
+    return lay_out
 
 
-def _squared_norms(linear: list[_Pair], norms: list[_Pair]) -> torch.Tensor:
-    squared = torch.zeros(len(linear[0][0]), dtype=_WIDE)
-    for gradient, inputs in linear:
-        squared += _square(gradient) * (1.0 + _square(inputs))
-    for gradient, inputs in norms:
-        squared += _square(gradient * inputs) + _square(gradient)
-    return squared
+def _from_device(features: torch.Tensor, default: torch.Tensor, batch: torch.Tensor) -> LayOut:
+    """Lay loans out from a table on the device; the last block ends in zero rows."""
 
+    def lay_out(desk: Desk, rows: slice) -> None:
+        places = batch[rows]
+        count = len(places)
+        table = desk.rows.view(-1, features.shape[1])
+        torch.index_select(features, 0, places, out=table[:count])
+        torch.index_select(default, 0, places, out=desk.labels.view(-1)[:count])
+        table[count:] = 0.0
 
-def _contract(network: DefaultNetwork, linear: list[_Pair], norms: list[_Pair]) -> torch.Tensor:
-    """Sum the clipped gradients over loans, ``[num_parameters]``."""
-    total = torch.empty(network.num_parameters, dtype=_WIDE)
-    for position, layer in enumerate(network.layers):
-        gradient, inputs = linear[position]
-        total[layer.weight] = (gradient.t() @ inputs).reshape(-1)
-        total[layer.bias] = gradient.sum(0)
-        if layer.norm_weight is not None and layer.norm_bias is not None:
-            gradient, inputs = norms[position]
-            total[layer.norm_weight] = (gradient * inputs).sum(0)
-            total[layer.norm_bias] = gradient.sum(0)
-    return total
-
-
-def _cotangents(trace: Trace, labels: torch.Tensor, pos_weight: float) -> tuple[_Tensors, _Tensors]:
-    """Gradients of each loan's cross-entropy with respect to the products and the LayerNorms' outputs."""
-    logits = trace.products[-1]
-    positive = pos_weight * labels
-    residual = torch.sigmoid(logits.detach()) * (positive + (1.0 - labels)) - positive
-    inner = (*trace.products[:-1], *trace.scaled)
-    gradients = torch.autograd.grad(logits, inner, residual) if inner else ()
-    depth = len(trace.products) - 1
-    return (*gradients[:depth], residual), gradients[depth:]
-
-
-def _rows(blocks: torch.Tensor) -> torch.Tensor:
-    return blocks.detach().to(_WIDE).flatten(0, 1)
-
-
-def _square(rows: torch.Tensor) -> torch.Tensor:
-    return (rows * rows).sum(-1)
-
-
-def _clip(pairs: list[_Pair], factors: torch.Tensor) -> list[_Pair]:
-    """Scale each loan's gradients; a loan that counts as zero loses its inputs too, for 0 * inf is no number."""
-    usable = factors > 0.0
-    zero = torch.zeros((), dtype=_WIDE)
-    return [(torch.where(usable, g * factors, zero), torch.where(usable, a, zero)) for g, a in pairs]
+    return lay_out

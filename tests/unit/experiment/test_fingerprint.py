@@ -1,6 +1,7 @@
 import pytest
 
 from fedcredit.config import compose
+from fedcredit.experiment.files import run_folder
 from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.seeds import private_stream
 
@@ -16,13 +17,14 @@ def _fingerprint(*overrides: str) -> str:
     [
         "runtime=ray",
         "trainer=reference",
+        "trainer=vectorised trainer.device=cuda",
         "results_dir=elsewhere",
         "seed=1",
         "privacy.target_epsilon=1.0",
     ],
 )
 def test_what_does_not_change_the_meaning_does_not_change_the_fingerprint(override: str) -> None:
-    assert _fingerprint(override) == _fingerprint()
+    assert _fingerprint(*override.split()) == _fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -61,3 +63,11 @@ def test_arms_of_a_sweep_with_one_seed_share_no_noise_stream() -> None:
         for purpose in ("noise", "sampling")
     }
     assert len(streams) == 2 * len(epsilons)
+
+
+def test_a_gpu_has_a_results_folder_of_its_own_for_its_bits_are_others() -> None:
+    folders = [
+        run_folder(compose(BASE, ["trainer=vectorised", f"trainer.device={device}"]), "0" * 64).path
+        for device in ("cpu", "cuda")
+    ]
+    assert [folder.name for folder in folders] == ["inline-vectorised", "inline-vectorised-cuda"]

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcredit.privacy.mechanism import CLIP_MARGIN, LARGEST_NORM, clip_factors, noise
+from fedcredit.privacy.mechanism import CLIP_MARGIN, LARGEST_NORM, clip_factors, noise, noise_of_steps
 from fedcredit.seeds import normals, public_stream
 
 STREAM = public_stream(seed=1, purpose="noise")
@@ -51,7 +52,21 @@ def test_noise_is_the_streams_normals_times_multiplier_and_clipping_norm() -> No
     assert np.array_equal(got, 7.5 * normals(STREAM, count=7, server_round=4, step=5))
 
 
+def test_noise_of_many_steps_is_that_of_each_step_and_the_callers_to_keep() -> None:
+    scale = {"num_parameters": 700, "noise_multiplier": 3.0, "clipping_norm": 2.5, "server_round": 4}
+    found = list(noise_of_steps(STREAM, **scale, num_steps=120))
+    assert len(found) == 120
+    for step, draw in enumerate(found):
+        assert draw == pytest.approx(noise(STREAM, **scale, step=step), rel=0, abs=1e-13)
+    assert not any(np.shares_memory(first, second) for first, second in pairwise(found))
+
+
 @pytest.mark.parametrize(("multiplier", "norm"), [(0.0, 1.0), (1.0, math.inf), (-1.0, 1.0), (math.nan, 1.0)])
 def test_noise_without_a_finite_positive_scale_is_refused(multiplier: float, norm: float) -> None:
     with pytest.raises(ValueError, match="must be finite and above 0"):
         noise(STREAM, num_parameters=3, noise_multiplier=multiplier, clipping_norm=norm, server_round=1, step=0)
+    many = noise_of_steps(
+        STREAM, num_parameters=3, noise_multiplier=multiplier, clipping_norm=norm, server_round=1, num_steps=2
+    )
+    with pytest.raises(ValueError, match="must be finite and above 0"):
+        next(many)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedcredit.privacy import sampling
-from fedcredit.privacy.sampling import poisson_indices
+from fedcredit.privacy.sampling import likely_largest_batch, poisson_batches, poisson_indices
 from fedcredit.seeds import public_stream
 
 STREAM = public_stream(seed=1, purpose="sampling")
@@ -93,3 +93,48 @@ def test_a_rate_that_is_no_probability_is_refused(probability: float) -> None:
 def test_a_negative_number_of_loans_is_refused() -> None:
     with pytest.raises(ValueError, match="num_loans is -1"):
         drawn(-1, 0.5)
+
+
+def batches(num_loans: int, probability: float, num_steps: int) -> list[list[int]]:
+    found = poisson_batches(STREAM, num_loans=num_loans, probability=probability, server_round=1, num_steps=num_steps)
+    return [batch.tolist() for batch in found]
+
+
+@pytest.mark.parametrize(
+    ("num_loans", "probability", "num_steps"),
+    [(3000, 128 / 3000, 300), (30, 0.5, 200), (100, 1.0, 3), (8000, 0.9, 20), (1000, 1e-9, 40), (0, 0.3, 5),
+     (50, 0.3, 0), (100_000, 0.5, 2), (30, 5e-324, 3)],
+)  # fmt: skip
+def test_batches_drawn_together_are_those_of_each_step(num_loans: int, probability: float, num_steps: int) -> None:
+    expected = [drawn(num_loans, probability, step=step) for step in range(num_steps)]
+    assert batches(num_loans, probability, num_steps) == expected
+
+
+def test_a_batch_larger_than_the_first_guess_is_exact_among_others_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = sampling.uniforms_of_steps
+
+    def crowded(stream: object, *, count: int, server_round: int, steps: range) -> np.ndarray:
+        draws = original(STREAM, count=count, server_round=server_round, steps=steps)
+        draws[1] = 0.0
+        return draws
+
+    monkeypatch.setattr(sampling, "uniforms_of_steps", crowded)
+    planted(monkeypatch, [0.0] * 500)
+    found = batches(1000, 0.01, 3)
+    assert found[1][:500] == list(range(500))
+    monkeypatch.undo()
+    assert [found[0], found[2]] == [drawn(1000, 0.01, step=step) for step in (0, 2)]
+
+
+@pytest.mark.parametrize(("num_loans", "probability"), [(3000, 0.043), (10, 0.5), (0, 0.5), (10**6, 1e-3)])
+def test_the_likely_largest_batch_is_six_deviations_up(num_loans: int, probability: float) -> None:
+    mean = num_loans * probability
+    assert (
+        mean + 6 * math.sqrt(mean) + 8 <= likely_largest_batch(num_loans, probability) < mean + 6 * math.sqrt(mean) + 9
+    )
+
+
+@pytest.mark.parametrize(("num_loans", "probability"), [(10, 0.0), (10, 1.5), (-1, 0.5)])
+def test_batches_refuse_what_a_batch_refuses(num_loans: int, probability: float) -> None:
+    with pytest.raises(ValueError, match="allowed is"):
+        batches(num_loans, probability, 2)

@@ -25,8 +25,8 @@ from fedcredit.model import torch_network
 from fedcredit.model.network import DefaultNetwork, initial_parameters
 from fedcredit.privacy.mechanism import LARGEST_NORM, clip_factors
 from fedcredit.privacy.sampling import poisson_indices
-from fedcredit.training import compiled, trainers, vectorised
-from fedcredit.training.compiled import activations, compilation, draws, kernel
+from fedcredit.training import compiled, kept_code, trainers, vectorised
+from fedcredit.training.compiled import activations, draws, kernel
 from fedcredit.training.compiled.layout import layout_of
 from fedcredit.training.compiled.tile import add_outer, multiply
 from fedcredit.training.contract import LocalSettings, RoundStreams
@@ -266,17 +266,17 @@ def test_a_change_of_any_source_file_changes_the_folder_of_compiled_code(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FEDCREDIT_CACHE", str(tmp_path / "cache"))
-    before = compilation.cache_folder()
+    before = kept_code.code_folder()
     assert before.is_relative_to(tmp_path / "cache")
     twin = tmp_path / "source"
     twin.mkdir()
-    for path in Path(compilation.__file__).parent.glob("*.py"):
+    for path in Path(compiled.__file__).parent.glob("*.py"):
         (twin / path.name).write_bytes(path.read_bytes())
-    monkeypatch.setattr(compilation, "_SOURCE", twin)
-    assert compilation.cache_folder() == before
+    monkeypatch.setattr(kept_code, "_SOURCE", twin)
+    assert kept_code.code_folder() == before
     with (twin / "draws.py").open("a") as file:
         file.write("\n")
-    assert compilation.cache_folder() != before
+    assert kept_code.code_folder() != before
 
 
 def test_the_compiled_trainer_needs_neither_torch_nor_a_place_to_write(tmp_path: Path) -> None:

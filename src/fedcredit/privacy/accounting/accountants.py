@@ -203,8 +203,6 @@ def _epsilon(events: Events, delta: float, grid: float) -> Epsilon:
     trivial = _trivial(events, delta)
     if trivial is not None:
         return trivial
-    if all(event.sampling_probability == 1.0 for event in events):
-        return Epsilon(value=_gaussian_epsilon(events, delta), target_delta=delta, accountant="closed_form")
     inputs = {
         "delta": delta,
         "grid": grid,
@@ -219,6 +217,8 @@ def _epsilon(events: Events, delta: float, grid: float) -> Epsilon:
 
 
 def _smallest_bound(events: Events, delta: float, grid: float) -> Epsilon:
+    if all(event.sampling_probability == 1.0 for event in events):
+        return Epsilon(value=_gaussian_epsilon(events, delta), target_delta=delta, accountant="closed_form")
     renyi = _renyi_epsilon(events, delta)
     if delta < _MIN_PLD_DELTA:
         return Epsilon(value=renyi, target_delta=delta, accountant="rdp")
@@ -281,7 +281,8 @@ def _as_losses(pmf: Any) -> PrivacyLosses:  # noqa: ANN401
     )
 
 
-@functools.lru_cache(maxsize=4)
+# Holds what two neighbouring prices of a statement share: the pooled and one-shot steps on each of their grids.
+@functools.lru_cache(maxsize=12)
 def _one_step(sampling_probability: float, noise_multiplier: float, grid: float) -> Any:  # noqa: ANN401
     from dp_accounting.pld import privacy_loss_distribution
 

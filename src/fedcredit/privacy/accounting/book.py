@@ -8,6 +8,7 @@ whose draws are not those of its event.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from fedcredit.privacy.accounting import storage
 from fedcredit.privacy.accounting.chain import GENESIS, broken, seal, unseal
-from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge
 from fedcredit.privacy.accounting.releases import check_release
 
 FORMAT = 1
@@ -67,6 +68,7 @@ class Book:
         size: bytes read.
         free: line of the last intent of each release that may be repeated without charge.
         committed: lines of intents that were followed by a commit or fault.
+        steps: what the entries cost so far: steps by release name and (sampling probability, noise multiplier).
     """
 
     path: Path
@@ -76,11 +78,33 @@ class Book:
     size: int = 0
     free: dict[Release, int] = field(default_factory=dict)
     committed: set[int] = field(default_factory=set)
+    steps: dict[str, Counter[tuple[float, float]]] = field(default_factory=dict)
 
     @property
     def head(self) -> str:
         """The digest of the last line."""
         return self.digests[-1] if self.digests else GENESIS
+
+    def events(self, name: str | None) -> Events:
+        """Return what the entries cost: `charges`, merged, from the running sums.
+
+        Args:
+            name: one kind of release, or None for all of them.
+
+        Returns:
+            Merged events.
+
+        Raises:
+            ValueError: if no release has that name.
+        """
+        if name is not None:
+            check_release(name)
+        kinds = [steps for kind, steps in self.steps.items() if name in (None, kind)]
+        return merge(
+            GaussianSteps(sampling_probability=rate, noise_multiplier=noise, num_steps=count)
+            for steps in kinds
+            for (rate, noise), count in steps.items()
+        )
 
     def absorb(self, data: bytes) -> None:
         """Verify and note more lines.
@@ -150,7 +174,7 @@ class Book:
             release = Release(name=body["name"], server_round=body["server_round"], event=event, digest=body["release"])
             self.free[release] = line
             run = None if body.get("fingerprint") is None else str(body["fingerprint"])
-            self.entries.append(Entry(kind=kind, release=release, num_noise_draws=None, fingerprint=run))
+            self._add(Entry(kind=kind, release=release, num_noise_draws=None, fingerprint=run))
         else:
             self._settle(kind, body["intent"], body["num_noise_draws"])
 
@@ -161,7 +185,13 @@ class Book:
         self.committed.add(intent)
         if kind == "fault":
             self.free.pop(entry.release, None)
-        self.entries.append(replace(entry, kind=kind, num_noise_draws=num_noise_draws))
+        self._add(replace(entry, kind=kind, num_noise_draws=num_noise_draws))
+
+    def _add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        steps = self.steps.setdefault(entry.release.name, Counter())
+        for event in charges((entry,), None):
+            steps[event.sampling_probability, event.noise_multiplier] += event.num_steps
 
 
 def intent_body(release: Release) -> dict[str, object]:

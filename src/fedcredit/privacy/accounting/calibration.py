@@ -57,15 +57,16 @@ def calibrate(
         return 0.0
     event = GaussianSteps(sampling_probability=sampling_probability, noise_multiplier=1.0, num_steps=num_steps)
     price = _counted(lambda noise: epsilon([_at(event, noise)], delta=delta).value, progress)
-    if sampling_probability == 1.0:
-        return _raised(price, target_epsilon, unsampled_noise(target_epsilon, delta=delta, num_steps=num_steps))
     key = {"target_epsilon": target_epsilon, "delta": delta, "q": sampling_probability, "steps": num_steps}
     stored = cache.load("noise", {**key, "tolerance": _TOLERANCE})
     if stored is not None and price(stored["noise_multiplier"]) <= target_epsilon:
         return float(stored["noise_multiplier"])
     unsampled = unsampled_noise(target_epsilon, delta=delta, num_steps=num_steps)
-    rough, slope = _rough(event, target_epsilon, delta, unsampled)
-    noise, _ = _search(price, target_epsilon, start=rough, slope=slope, tolerance=_TOLERANCE)
+    if sampling_probability == 1.0:
+        noise = _raised(price, target_epsilon, unsampled)
+    else:
+        rough, slope = _rough(event, target_epsilon, delta, unsampled)
+        noise, _ = _search(price, target_epsilon, start=rough, slope=slope, tolerance=_TOLERANCE)
     cache.store("noise", {**key, "tolerance": _TOLERANCE}, {"noise_multiplier": noise})
     return noise
 

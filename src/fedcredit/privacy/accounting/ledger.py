@@ -190,7 +190,7 @@ class PrivacyLedger:
             Merged events: every intent in full, and noise draws beyond an intent.
         """
         self._book.catch_up()
-        return merge(charges(self._book.entries, name))
+        return self._book.events(name)
 
     def settled_head(self) -> str:
         """Return `head` when all lines up to it are on the disk, so that it may be kept elsewhere."""

@@ -6,17 +6,15 @@ its code lies in a folder named by a digest of all of them.
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numba
 
+from fedcredit.training.kept_code import code_folder
+
 EXACT = frozenset({"contract"})
 REASSOCIATED = EXACT | {"reassoc", "nsz", "arcp"}
-_SOURCE = Path(__file__).parent
 
 
 def exact(function: Callable[..., Any]) -> Any:  # noqa: ANN401 (numba has no types)
@@ -54,20 +52,10 @@ def entry(function: Callable[..., Any]) -> Any:  # noqa: ANN401
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     config: Any = numba.config
-    before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
+    before, config.CACHE_DIR = config.CACHE_DIR, str(code_folder())
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:
         return numba.njit(**options)(function)
     finally:
         config.CACHE_DIR = before
-
-
-def cache_folder() -> Path:
-    """Return where this version's compiled code is kept: below ``FEDCREDIT_CACHE`` or ``~/.cache/fedcredit``."""
-    digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(_SOURCE.glob("*.py")):
-        digest.update(path.read_bytes())
-    root = os.environ.get("FEDCREDIT_CACHE")
-    folder = Path(root) if root else Path.home() / ".cache" / "fedcredit"
-    return folder / "compiled" / digest.hexdigest()[:16]

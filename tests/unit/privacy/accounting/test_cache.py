@@ -138,3 +138,22 @@ def test_folder_that_cannot_be_written_is_warned_of_and_the_result_still_counts(
     with caplog.at_level(logging.WARNING):
         assert epsilon([EVENT], delta=1e-5).value > 0.0
     assert "cannot be written" in caplog.text
+
+
+def test_what_is_on_disk_is_priced_without_the_library(folder: Path) -> None:
+    epsilon([EVENT], delta=1e-5)
+    quick_epsilon([EVENT], delta=1e-5)
+    calibrate(target_epsilon=0.5, delta=1e-5, sampling_probability=0.25, num_steps=3)
+    code = f"""
+import sys
+from fedcredit.privacy.accounting.accountants import epsilon, quick_epsilon
+from fedcredit.privacy.accounting.calibration import calibrate
+from fedcredit.privacy.accounting.events import GaussianSteps
+event = {EVENT!r}
+epsilon([event], delta=1e-5), quick_epsilon([event], delta=1e-5)
+calibrate(target_epsilon=0.5, delta=1e-5, sampling_probability=0.25, num_steps=3)
+print("dp_accounting" in sys.modules)
+"""
+    found = {**os.environ, "PYTHONPATH": str(Path(accountants.__file__).parents[3])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=found)
+    assert done.stdout == "False\n"

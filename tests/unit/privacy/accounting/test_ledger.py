@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -171,6 +172,24 @@ def test_two_processes_of_one_run_may_take_turns(path: Path) -> None:
         turn.commit(release(server_round), num_noise_draws=EPOCH.num_steps)
     assert first.head == second.head == read_ledger(path).head
     assert first.events() == second.events() == (EPOCH.times(6),)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["federation", "reference.alone"]), st.integers(1, 4), st.integers(0, 3)), max_size=12
+    )
+)
+def test_running_sums_are_the_sums_over_all_lines(done: list[tuple[str, int, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.jsonl"
+        ledger, other = opened(path), opened(path)
+        for name, server_round, surplus in done:
+            intended = release(server_round, name=name)
+            ledger.intend(intended)
+            with contextlib.suppress(NoiseDrawsError):
+                ledger.commit(intended, num_noise_draws=EPOCH.num_steps + surplus)
+        for kind in (None, "federation", "reference.alone", "reference.pooled"):
+            assert ledger.events(kind) == other.events(kind) == read_ledger(path).events(kind)
 
 
 def test_content_says_whose_ledger_it_is(path: Path) -> None:
