@@ -32,7 +32,9 @@ app = typer.Typer(
 data_app = typer.Typer(help="Loan tables: draft a schema, name a table's content.", no_args_is_help=True)
 config_app = typer.Typer(help="What an experiment file may say.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+ledger_app = typer.Typer(help="What runs have spent: show, verify or export their ledgers.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(ledger_app, name="ledger")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,6 +93,31 @@ def run(context: typer.Context) -> int:
     return DONE if code is None else code
 
 
+@app.command(help="Say what a run would promise and cost, without training: [experiments=]<study>/<arm> key=value ...")
+def plan(
+    words: Annotated[list[str] | None, typer.Argument(help="an experiment and overrides, as for run")] = None,
+    num_loans: Annotated[
+        list[str] | None, typer.Option(help="training loans of a lender, name=count; then no table is opened")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="json instead of text")] = False,
+) -> int:
+    """Print the plan of a run; exit code 2 if the run would be refused."""
+    from fedcredit.config import compose
+    from fedcredit.experiment.display import RunDisplay
+    from fedcredit.experiment.outlook import look_ahead, parse_counts
+    from fedcredit.experiment.outlook_view import outlook_json, print_outlook
+
+    chosen = [word if "=" in word or word.startswith("~") else f"experiments={word}" for word in words or ()]
+    experiment = compose(None, chosen)
+    with RunDisplay(enabled=True) as display:
+        outlook = look_ahead(experiment, num_loans=parse_counts(num_loans or ()), progress=display.stage)
+    if as_json:
+        typer.echo(outlook_json(outlook), nl=False)
+    else:
+        print_outlook(outlook, _console())
+    return DONE if outlook.refusal is None else MISTAKE
+
+
 @app.command(help="Print a finished run again from its results folder, or all runs below some folders side by side.")
 def show(
     folders: Annotated[list[Path], typer.Argument(help="results, results/<study>, or a run's own folder")],
@@ -138,6 +165,41 @@ def schema() -> None:
     from fedcredit.config import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))
+
+
+@ledger_app.command(name="show", help="Print releases, events and epsilon of each lender's ledger.")
+def show_ledgers(
+    place: Annotated[Path, typer.Argument(help="a results folder, or a ledger file")],
+    delta: Annotated[float | None, typer.Option(help="the run's own by default; 1e-6 for a ledger file")] = None,
+) -> None:
+    """Print a table of what ledgers say."""
+    from fedcredit.experiment.ledger_view import show_table
+    from fedcredit.experiment.show import TableView
+
+    _console().print(TableView(show_table(place, delta=delta)))
+
+
+@ledger_app.command(name="verify", help="Check ledgers line by line; exit code 1 names the first bad line of each.")
+def verify(place: Annotated[Path, typer.Argument(help="a results folder, or a ledger file")]) -> int:
+    """Verify ledgers and say which line is the first bad one."""
+    from fedcredit.experiment.ledger_view import ledger_files, verify_ledgers
+
+    verdicts = verify_ledgers(ledger_files(place))
+    for verdict in verdicts:
+        typer.echo(verdict.text)
+    return DONE if all(verdict.is_sound for verdict in verdicts) else FAILED
+
+
+@ledger_app.command(name="export", help="Print ledgers as csv or json, one row a line; nothing unverified is printed.")
+def export(
+    place: Annotated[Path, typer.Argument(help="a results folder, or a ledger file")],
+    as_json: Annotated[bool, typer.Option("--json", help="json instead of csv")] = False,
+) -> None:
+    """Print the lines of ledgers."""
+    from fedcredit.experiment.ledger_view import export_csv, export_json, ledger_files, read_ledgers
+
+    ledgers = read_ledgers(ledger_files(place))
+    typer.echo((export_json if as_json else export_csv)(ledgers), nl=False)
 
 
 def _single(experiment: Experiment) -> int:

@@ -16,7 +16,7 @@ from fedcredit.experiment.runner import run
 from fedcredit.experiment.spec import Experiment
 from fedcredit.privacy.accounting.accountants import epsilon
 from fedcredit.privacy.accounting.events import GaussianSteps
-from fedcredit.privacy.accounting.ledger import read_ledger
+from fedcredit.privacy.accounting.ledger import PrivacyLedger, read_ledger
 
 SMALL = (
     "portfolio=german",
@@ -106,9 +106,37 @@ def test_an_interrupted_run_starts_again_to_the_same_bits_and_pays_once(tmp_path
     for ledger in (folder / "ledger").iterdir():
         lines = ledger.read_bytes().splitlines(keepends=True)
         ledger.write_bytes(b"".join(lines[:6]))
+    rounds = (folder / "rounds.jsonl").read_text().splitlines(keepends=True)
+    (folder / "rounds.jsonl").write_text("".join(rounds[:2]))
     rerun = run(broken, progress=False)
     assert _bits(folder) == _bits(_folder(whole, record))
     assert rerun.statement == record.statement
+
+
+def test_a_rerun_over_a_ledger_that_lost_lines_is_refused_and_loses_nothing_more(tmp_path: Path) -> None:
+    experiment = _experiment(tmp_path)
+    folder = _folder(experiment, run(experiment, progress=False))
+    (folder / "record.json").unlink()
+    ledger = sorted((folder / "ledger").iterdir())[1]
+    ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:-2]))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="line 11 is not the end of the ledger that the run had written"):
+        run(experiment, progress=False)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_an_update_that_no_ledger_knows_is_never_priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    intend, commit = PrivacyLedger.intend, PrivacyLedger.commit
+    monkeypatch.setattr(PrivacyLedger, "intend", lambda self, entry: entry.server_round == 4 or intend(self, entry))
+    monkeypatch.setattr(
+        PrivacyLedger, "commit", lambda self, entry, num_noise_draws: entry.server_round == 4 or commit(
+            self, entry, num_noise_draws
+        ),
+    )  # fmt: skip
+    experiment = _experiment(tmp_path)
+    with pytest.raises(RuntimeError, match="has 5 steps; its accepted updates took 6"):
+        run(experiment, progress=False)
+    assert not list(tmp_path.rglob("record.json"))
 
 
 def test_the_epsilon_is_the_composed_one_and_within_the_target(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def raising(error: BaseException) -> object:
 def test_help_names_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert all(verb in shown for verb in ("run", "show", "data", "config"))
+    assert all(verb in shown for verb in ("run", "plan", "show", "ledger", "data", "config"))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,14 +107,34 @@ def _build(portfolio: Portfolio, how: spec.Partition, seed: int) -> tuple[Instit
         )
         for name, rows in sorted(lenders.items())
     )
-    _check_train_loans(institutions)
+    _check_train_loans({institution.name: institution.train.num_loans for institution in institutions})
     return institutions
 
 
-def _check_train_loans(institutions: tuple[Institution, ...]) -> None:
-    idle = [institution.name for institution in institutions if institution.train.num_loans == 0]
+def count_train_loans(experiment: spec.Experiment, portfolio: Portfolio) -> dict[str, int]:
+    """Count the loans that each lender would train on, without encoding any.
+
+    Args:
+        experiment: the experiment; ``partition`` and ``split_seed`` are read.
+        portfolio: the loans.
+
+    Returns:
+        Numbers of training loans by lender, sorted by name: those of `build_institutions`.
+
+    Raises:
+        InputError: as `build_institutions`.
+    """
+    lenders = partition(portfolio, experiment.partition, seed=experiment.split_seed)
+    train = split(portfolio, seed=experiment.split_seed)["train"]
+    counts = {name: int(np.isin(rows, train, assume_unique=True).sum()) for name, rows in sorted(lenders.items())}
+    _check_train_loans(counts)
+    return counts
+
+
+def _check_train_loans(counts: Mapping[str, int]) -> None:
+    idle = [name for name, count in counts.items() if count == 0]
     if idle:
         raise InputError(
-            f"partition: {len(idle)} of {len(institutions)} lenders have no loan to train on ({', '.join(idle[:5])}); "
+            f"partition: {len(idle)} of {len(counts)} lenders have no loan to train on ({', '.join(idle[:5])}); "
             "raise partition.min_loans or ask for fewer lenders"
         )

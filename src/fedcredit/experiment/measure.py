@@ -26,8 +26,9 @@ from fedcredit.experiment.prepare import Prepared, predict_pd
 from fedcredit.experiment.record import ReferenceRecord
 from fedcredit.experiment.references import run_reference
 from fedcredit.experiment.spec import Reference
-from fedcredit.privacy.accounting.accountants import epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
+from fedcredit.privacy.accounting.releases import reference_release
+from fedcredit.privacy.accounting.statement import worst_epsilon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +106,8 @@ def _reference(
     confidence = prepared.experiment.evaluation.confidence
     spent = math.inf
     if scores.is_private:
-        release = f"reference.{reference}"
-        spent = max(epsilon(ledger.events(release), delta=delta).value for ledger in ledgers.values())
+        release = reference_release(reference)
+        spent = worst_epsilon({name: ledger.events(release) for name, ledger in ledgers.items()}, delta=delta).value
     return ReferenceRecord(
         evaluation=_evaluate(prepared, scored),
         epsilon=spent,

@@ -6,6 +6,7 @@ same lenders: this one, a worker of a simulation, or a stranger's machine.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,14 @@ from fedcredit.experiment.spec import Experiment
 from fedcredit.federation.client import Lender
 from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec, to_pd
 from fedcredit.privacy.accounting.ledger import PrivacyLedger, ledger_path
+from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
 from fedcredit.seeds import Stream, private_stream, public_stream
 from fedcredit.training.contract import LocalSettings
 from fedcredit.training.trainers import predictor, trainer
 
-FEDERATION = "federation"
 Progress = Callable[[str, int, int], None]
+SYNC_VARIABLE = "FEDCREDIT_LEDGER_SYNC"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,15 +139,24 @@ def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan
     )
 
 
-def open_ledgers(prepared: Prepared, *, folder: Path) -> dict[str, PrivacyLedger]:
+def open_ledgers(
+    prepared: Prepared, *, folder: Path, heads: Mapping[str, str] | None = None
+) -> dict[str, PrivacyLedger]:
     """Open one ledger per lender in a results folder, or none where nothing is private.
+
+    A simulated run syncs its ledgers in groups, before it keeps a result; with ``FEDCREDIT_LEDGER_SYNC=line``
+    every intent is on the disk before its first private gradient.
 
     Args:
         prepared: the prepared experiment.
         folder: the results folder.
+        heads: by lender, a digest that its ledger must hold.
 
     Returns:
         Ledgers by lender; the caller closes them.
+
+    Raises:
+        InputError: if a ledger does not verify, is of another run, or does not hold its head.
     """
     if not prepared.plan.is_private:
         return {}
@@ -155,6 +166,8 @@ def open_ledgers(prepared: Prepared, *, folder: Path) -> dict[str, PrivacyLedger
             institution=name,
             fingerprint=prepared.fingerprint,
             mode=prepared.experiment.mode,
+            head=(heads or {}).get(name),
+            sync_every_line=os.environ.get(SYNC_VARIABLE) == "line",
         )
         for name in prepared.contracts.institutions
     }

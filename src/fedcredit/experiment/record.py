@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,8 @@ class RunRecord:
     ``statement`` is the epsilon statement as data (``None`` without privacy) and
     ``statement_lines`` its text as it was printed. ``rounds`` holds one object per round;
     ``own_intercept`` the evaluation after each lender moved the level to its own. ``seconds`` and
-    ``environment`` say how long and where; they take no part in a comparison of runs.
+    ``environment`` say how long and where; they take no part in a comparison of runs. ``ledger_heads``
+    are the digests of the last line of each lender's ledger.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -76,6 +77,7 @@ class RunRecord:
     remarks: tuple[str, ...]
     seconds: Mapping[str, float]
     environment: Mapping[str, JsonValue]
+    ledger_heads: Mapping[str, str] = field(default_factory=dict)
 
 
 _ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)

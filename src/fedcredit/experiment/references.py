@@ -27,6 +27,12 @@ from fedcredit.model.network import DefaultNetwork, network_from_spec
 from fedcredit.privacy.accounting.calibration import calibrate
 from fedcredit.privacy.accounting.events import GaussianSteps
 from fedcredit.privacy.accounting.ledger import PrivacyLedger, Release
+from fedcredit.privacy.accounting.releases import (
+    REFERENCE_ALONE,
+    REFERENCE_FEDERATED_LOGISTIC,
+    REFERENCE_ONE_SHOT,
+    REFERENCE_POOLED,
+)
 from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
 from fedcredit.seeds import normals, private_stream, public_stream, words
 from fedcredit.training.contract import LocalSettings
@@ -91,7 +97,7 @@ def _alone(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Referenc
     default = np.concatenate([institution.test.default for institution in prepared.institutions])
     for institution in prepared.institutions:
         participant = _lender(prepared, institution.name, institution.train, ledgers, weight=1.0)
-        parameters = _train(prepared, prepared.network, prepared.initial, [participant], "reference.alone")
+        parameters = _train(prepared, prepared.network, prepared.initial, [participant], REFERENCE_ALONE)
         found = _score(prepared, prepared.network, parameters)
         scores[institution.name] = found[institution.name]
         everywhere.append(auc(np.concatenate(list(found.values())), default))
@@ -114,7 +120,7 @@ def _federated_logistic(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]
         )
         for institution in prepared.institutions
     ]
-    parameters = _train(prepared, network, initial, participants, "reference.federated_logistic")
+    parameters = _train(prepared, network, initial, participants, REFERENCE_FEDERATED_LOGISTIC)
     return _score(prepared, network, parameters)
 
 
@@ -147,7 +153,7 @@ def _pooled(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
         event=plan.round_event(POOLED) if ledgers else None,
         ledgers=tuple(ledgers.values()),
     )
-    parameters = _train(prepared, prepared.network, prepared.initial, [participant], "reference.pooled")
+    parameters = _train(prepared, prepared.network, prepared.initial, [participant], REFERENCE_POOLED)
     return _score(prepared, prepared.network, parameters)
 
 
@@ -194,7 +200,7 @@ def _one_shot_multiplier(prepared: Prepared, institution: str) -> float:
 def _one_shot_noise(
     prepared: Prepared, institution: str, ledger: PrivacyLedger, multiplier: float, size: int
 ) -> NDArray[np.float64]:
-    name = "reference.one_shot"
+    name = REFERENCE_ONE_SHOT
     event = GaussianSteps(sampling_probability=1.0, noise_multiplier=multiplier, num_steps=1)
     digest = release_digest(
         fingerprint=prepared.fingerprint, release=name, server_round=1, parameters=np.zeros(0, dtype=np.float32)

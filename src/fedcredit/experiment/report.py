@@ -12,7 +12,15 @@ from fedcredit.errors import InputError
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import study_tables
 from fedcredit.experiment.study import in_order
-from fedcredit.experiment.summary import headline, lender_table, metric_table, noise_table, reference_table
+from fedcredit.experiment.summary import (
+    headline,
+    lender_table,
+    metric_table,
+    noise_table,
+    reading_table,
+    reference_table,
+)
+from fedcredit.experiment.wording import statement_of
 
 if TYPE_CHECKING:
     from fedcredit.experiment.canvas import Picture
@@ -94,11 +102,13 @@ def run_report(record: RunRecord) -> str:
 
 
 def _run_page(record: RunRecord, pictures: Sequence[Picture]) -> str:
+    statement = statement_of(record)
     return _page(
         "run.html.jinja",
         title=record.name,
         record=record,
         headline=headline(record),
+        reading=None if statement is None else reading_table(statement),
         tables=[lender_table(record), reference_table(record), metric_table(record), noise_table(record)],
         pictures=pictures,
         config=_as_yaml(record.experiment),

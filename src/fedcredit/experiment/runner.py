@@ -18,8 +18,10 @@ from pydantic import JsonValue
 from fedcredit.experiment.display import RunDisplay
 from fedcredit.experiment.environment import environment
 from fedcredit.experiment.files import RunFolder, run_folder
+from fedcredit.experiment.ledger_heads import current_heads, kept_heads, with_heads
 from fedcredit.experiment.measure import Measured, measure
-from fedcredit.experiment.prepare import FEDERATION, Prepared, lenders, open_ledgers, prepare
+from fedcredit.experiment.overlap import known_overlap
+from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare
 from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
@@ -28,7 +30,8 @@ from fedcredit.federation.server import FederationResult, RoundRecord, federate
 from fedcredit.model.network import to_arrays
 from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
-from fedcredit.privacy.accounting.statement import EpsilonStatement, state
+from fedcredit.privacy.accounting.releases import FEDERATION
+from fedcredit.privacy.accounting.statement import EpsilonStatement, state, worst_epsilon
 from fedcredit.training.trainers import computed_by
 
 if TYPE_CHECKING:
@@ -74,10 +77,10 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True) -
         with folder.locked(), ExitStack() as stack:
             if folder.is_finished:
                 return _read_back(folder, report=report)
-            _begin(folder, prepared)
-            ledgers = open_ledgers(prepared, folder=folder.path)
+            ledgers = open_ledgers(prepared, folder=folder.path, heads=kept_heads(folder.path))
             for ledger in ledgers.values():
                 stack.enter_context(ledger)
+            _begin(folder, prepared)
             trained = _train(prepared, folder, ledgers, display)
             seconds["train"] = time.perf_counter() - started - seconds["prepare"]
             measured = measure(prepared, trained.result.parameters, ledgers=ledgers, progress=display.stage)
@@ -123,7 +126,7 @@ def _train(prepared: Prepared, folder: RunFolder, ledgers: Ledgers, display: Run
     def on_round(told: RoundRecord) -> None:
         done = replace(told, epsilon_spent=_spent(prepared, ledgers)) if told.evaluation is not None else told
         rounds.append(done)
-        folder.append_round(_plain(done))
+        folder.append_round(_plain(done) if done.evaluation is None else with_heads(_plain(done), ledgers))
         display.stage("rounds", done.server_round, num_rounds)
         if done.evaluation is not None:
             display.note("rounds", _note(done))
@@ -178,7 +181,8 @@ def _record(
     prepared: Prepared, trained: _Trained, measured: Measured, ledgers: Ledgers, seconds: dict[str, float]
 ) -> RunRecord:
     experiment = prepared.experiment
-    statement = _statement(prepared, ledgers, FEDERATION, _covers(experiment)) if ledgers else None
+    _check_that_updates_were_charged(prepared, trained, ledgers)
+    statement = _statement(prepared, ledgers) if ledgers else None
     lines = [] if statement is None else [*statement.lines(), *_beyond_the_run(prepared, ledgers, statement)]
     return RunRecord(
         name=experiment.name,
@@ -189,6 +193,7 @@ def _record(
         noise_multiplier=dict(prepared.plan.noise_multiplier),
         statement=None if statement is None else statement.to_json(),
         statement_lines=tuple(lines),
+        ledger_heads=current_heads(ledgers),
         rounds=tuple(_plain(done) for done in trained.rounds),
         evaluation=measured.evaluation,
         own_intercept=measured.own_intercept,
@@ -199,16 +204,27 @@ def _record(
     )
 
 
-def _statement(prepared: Prepared, ledgers: Ledgers, release: str | None, covers: str) -> EpsilonStatement:
+def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
     privacy = prepared.experiment.privacy
     return state(
-        {name: ledger.events(release) for name, ledger in ledgers.items()},
+        {name: ledger.events(FEDERATION) for name, ledger in ledgers.items()},
         delta=privacy.target_delta,
         unit=privacy.privacy_unit,
         relation=privacy.neighboring_relation,
         mode=prepared.experiment.mode,
-        covers=covers,
+        covers=_covers(prepared.experiment),
+        known_overlap=known_overlap(prepared.portfolio, prepared.institutions),
     )
+
+
+def _check_that_updates_were_charged(prepared: Prepared, trained: _Trained, ledgers: Ledgers) -> None:
+    """Refuse to state an epsilon where a server accepted an update that no ledger knows."""
+    for name, ledger in ledgers.items():
+        accepted = sum(name in told.cohort and name not in told.quarantined for told in trained.rounds)
+        needed = accepted * prepared.plan.round_event(name).num_steps
+        charged = sum(event.num_steps for event in ledger.events(FEDERATION))
+        if charged < needed:
+            raise RuntimeError(f"the ledger of {name} has {charged} steps; its accepted updates took {needed}")
 
 
 def _covers(experiment: Experiment) -> str:
@@ -220,12 +236,13 @@ def _covers(experiment: Experiment) -> str:
 
 def _beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonStatement) -> list[str]:
     """Say what the headline leaves out: the run's own private references, and other runs."""
-    everything = _statement(prepared, ledgers, None, "the run and its private references")
+    spent = {name: ledger.events() for name, ledger in ledgers.items()}
+    everything = worst_epsilon(spent, delta=statement.target_delta).value
     rest = [_NOT_COVERED, _scope(prepared)]
-    if everything.worst.value <= statement.worst.value:
+    if everything <= statement.worst.value:
         return rest
     return [
-        f"with the private references of this run released too: epsilon {epsilon_text(everything.worst.value)} "
+        f"with the private references of this run released too: epsilon {epsilon_text(everything)} "
         "for a borrower with one loan at one lender",
         *rest,
     ]
@@ -242,10 +259,13 @@ def _scope(prepared: Prepared) -> str:
 
 def _finish(folder: RunFolder, prepared: Prepared, trained: _Trained, record: RunRecord, *, report: bool) -> None:
     """Write what is remembered; the record comes last and closes the folder."""
+    from fedcredit.experiment.privacy_page import PRIVACY_FILE, privacy_page
+
     folder.write_weights(to_arrays(prepared.network, trained.result.parameters))
     folder.write_table("rounds.parquet", _round_rows(trained.rounds))
     folder.write_table("institutions.parquet", _institution_rows(record))
     folder.write_json("environment.json", dict(record.environment))
+    folder.write_text(PRIVACY_FILE, privacy_page(record))
     if report:
         from fedcredit.experiment.report import write_report
 

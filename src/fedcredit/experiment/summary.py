@@ -23,6 +23,8 @@ from fedcredit.experiment.wording import (
     readable,
     with_interval,
 )
+from fedcredit.privacy.accounting.statement import EpsilonStatement, at_lenders
+from fedcredit.privacy.reading import percent
 
 
 def headline(record: RunRecord) -> tuple[tuple[str, str], ...]:
@@ -156,6 +158,41 @@ def noise_table(record: RunRecord) -> Table:
         ),
         num_labels=2,
         rows=tuple(rows),
+    )  # fmt: skip
+
+
+def reading_table(statement: EpsilonStatement) -> Table:
+    """Return each epsilon of the run beside what the best attacker makes of it.
+
+    Args:
+        statement: the run's statement.
+
+    Returns:
+        One row for a borrower at one lender, and one for each number of lenders that is told.
+    """
+    bounds = {1: statement.worst, **statement.overlap}
+    rates = statement.reading[1].false_positive_rates
+    return Table(
+        title="What an attacker makes of it",
+        headings=(
+            f"borrower with one {statement.unit} at", f"epsilon (delta {statement.target_delta:g})",
+            *(f"recognised at {100 * rate:g} % false alarms" for rate in rates), "advantage", "best guess right",
+        ),
+        num_labels=1,
+        rows=tuple(
+            (
+                at_lenders(count),
+                epsilon_text(bounds[count].value),
+                *(f"{percent(rate)} %" for rate in found.true_positive_rates),
+                f"{percent(found.advantage)} %",
+                f"{percent((1.0 + found.advantage) / 2.0)} %",
+            )
+            for count, found in sorted(statement.reading.items())
+        ),
+        notes=(
+            "Upper bounds for an attacker who sees everything released and knows every other loan. Advantage: "
+            "recognised minus falsely suspected, at best. Best guess: at even odds, where a coin is right 50 %.",
+        ),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from fedcredit.credit.discrimination import Interval
 from fedcredit.errors import InputError
 from fedcredit.experiment.record import RunRecord
+from fedcredit.privacy.accounting.statement import EpsilonStatement
 
 ABSENT = "–"  # noqa: RUF001
 REFERENCE_NAMES = {
@@ -22,6 +23,7 @@ REFERENCE_NAMES = {
     "pooled_logistic": "all loans pooled, logistic regression, no privacy",
     "pooled_trees": "all loans pooled, boosted trees, no privacy",
 }
+PRIVATE_REFERENCES = ("alone", "pooled", "federated_logistic", "one_shot")
 ONE_MODEL_A_LENDER = ("alone",)
 WHY_NOT_POOLED = (
     "Each lender alone, AUC: what each lender's model reaches on the held-out loans of all lenders, averaged by "
@@ -65,6 +67,26 @@ def epsilon_of(record: RunRecord) -> float:
     """
     worst = _worst(record)
     return math.inf if worst is None else as_number(worst["value"])
+
+
+def statement_of(record: RunRecord) -> EpsilonStatement | None:
+    """Return the epsilon statement of a run.
+
+    Args:
+        record: the run.
+
+    Returns:
+        The statement, or ``None`` without privacy.
+
+    Raises:
+        InputError: if it is not of this version.
+    """
+    if record.statement is None:
+        return None
+    try:
+        return EpsilonStatement.from_json(record.statement)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError("the record's epsilon statement is not of this version; run the experiment again") from error
 
 
 def delta_of(record: RunRecord) -> float | None:

@@ -41,13 +41,13 @@ from fedcredit.federation.protocol import (
 from fedcredit.model.network import DefaultNetwork, to_pd
 from fedcredit.privacy.accounting.events import GaussianSteps
 from fedcredit.privacy.accounting.ledger import NoiseDrawsError, PrivacyLedger, Release
+from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.seeds import Stream
 from fedcredit.training.contract import LocalRound, LocalSettings, PredictLogit, RoundStreams
 
 if TYPE_CHECKING:
     from fedcredit.data.institution import Institution
 
-RELEASE = "federation"
 LOGGER = logging.getLogger("fedcredit.lender")
 
 
@@ -233,11 +233,11 @@ def _intend(lender: Lender, request: ModelRequest) -> Release | None:
         raise LedgerRefusedError("a private round needs a ledger")
     digest = release_digest(
         fingerprint=lender.fingerprint,
-        release=RELEASE,
+        release=FEDERATION,
         server_round=request.server_round,
         parameters=request.parameters,
     )
-    release = Release(name=RELEASE, server_round=request.server_round, event=lender.event, digest=digest)
+    release = Release(name=FEDERATION, server_round=request.server_round, event=lender.event, digest=digest)
     with _charging():
         lender.ledger.intend(release)
     return release

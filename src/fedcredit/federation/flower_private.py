@@ -1,8 +1,9 @@
 """The only module that uses names of Flower outside its public API; each has a test of its own.
 
-Public are ``flwr.app``, ``flwr.clientapp`` and ``flwr.serverapp``. Two more things are needed: a
-request reads the process-wide ``TaskIdentity``, which only Flower's own runtimes set, and
-``run_simulation`` is the one way into the simulation runtime from a process of our own.
+Public are ``flwr.app``, ``flwr.clientapp`` and ``flwr.serverapp``. Three more things are needed: a
+request reads the process-wide ``TaskIdentity``, which only Flower's own runtimes set,
+``run_simulation`` is the one way into the simulation runtime from a process of our own, and the size
+of a message on the wire is that of its protobuf form.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from flwr.app import RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 from flwr.supercore.task_identity import TaskIdentity
@@ -30,6 +32,20 @@ def quieten_flower() -> None:
     logger = logging.getLogger("flwr")
     logger.setLevel(logging.ERROR)
     logger.propagate = False
+
+
+def wire_bytes(content: RecordDict) -> int:
+    """Measure a message's content as it travels between machines.
+
+    Args:
+        content: the content.
+
+    Returns:
+        Bytes of its protobuf form, without the envelope and before transport encryption.
+    """
+    from flwr.common.serde import recorddict_to_proto
+
+    return int(recorddict_to_proto(content).ByteSize())
 
 
 def simulate(

@@ -82,7 +82,12 @@ class PrivacyPlan:
 
 
 def plan_privacy(
-    privacy: Privacy, contracts: ContractTable, *, num_rounds: int, progress: Progress | None = None
+    privacy: Privacy,
+    contracts: ContractTable,
+    *,
+    num_rounds: int,
+    progress: Progress | None = None,
+    allow_any_delta: bool = False,
 ) -> PrivacyPlan:
     """Turn a promise into noise: one calibration for each distinct (sampling rate, number of steps).
 
@@ -93,6 +98,7 @@ def plan_privacy(
         contracts: the public constants of each lender; also a single pooled one.
         num_rounds: rounds of the run, at least 1.
         progress: called with (what is calibrated, how many are done, how many there are).
+        allow_any_delta: for looking at a plan that no run may follow.
 
     Returns:
         The plan.
@@ -100,8 +106,8 @@ def plan_privacy(
     Raises:
         InputError: if the run is private and ``target_delta`` is not below 1 / (loans of the largest lender).
     """
-    if privacy.is_private:
-        _check_delta(privacy.target_delta, contracts.contracts)
+    if privacy.is_private and not allow_any_delta:
+        check_delta_of(privacy.target_delta, contracts.contracts)
     rates = {c.institution: (c.sampling_probability, c.local_steps * num_rounds) for c in contracts.contracts}
     noise = _noise_by_rate(privacy, sorted(set(rates.values())), progress)
     return PrivacyPlan(
@@ -143,7 +149,16 @@ def _noise(privacy: Privacy, sampling_probability: float, num_steps: int) -> flo
     )
 
 
-def _check_delta(delta: float, contracts: tuple[Contract, ...]) -> None:
+def check_delta_of(delta: float, contracts: tuple[Contract, ...]) -> None:
+    """Refuse a delta that permits giving one loan of a lender away.
+
+    Args:
+        delta: the promise's delta.
+        contracts: the public constants of each lender, at least one.
+
+    Raises:
+        InputError: if it is not below 1 / (loans of the largest lender).
+    """
     largest = max(contracts, key=lambda contract: contract.num_loans)
     if delta * largest.num_loans >= 1.0:
         allowed = f"{0.1 / largest.num_loans:.0e}"

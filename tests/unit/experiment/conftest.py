@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +20,9 @@ from fedcredit.credit.scored import Scored
 from fedcredit.data.contract import draw_up
 from fedcredit.experiment.record import ReferenceRecord, RunRecord
 from fedcredit.experiment.spec import Experiment, FixedSteps, IidPartition, Privacy, PublicTable
+from fedcredit.privacy.accounting.accountants import Epsilon
+from fedcredit.privacy.accounting.statement import EpsilonStatement
+from fedcredit.privacy.reading import Reading
 
 MakeRecord = Callable[..., RunRecord]
 LENDERS = ("Harbour Bank", "Lotus Pay", "Northern Credit")
@@ -68,8 +73,16 @@ def make_record(
     shifted: FederationEvaluation | None = evaluate_federation(
         _loans(lenders, seed=seed, error=0.4, without_defaults=without_defaults)
     )
-    spent: JsonValue = {"value": epsilon, "target_delta": 1e-5, "accountant": "pld", "grid": 1e-4}
-    statement: dict[str, JsonValue] = {"worst": spent, "per_lender": dict.fromkeys(lenders, spent)}
+    spent = Epsilon(value=epsilon or math.inf, target_delta=1e-5, accountant="pld", grid=1e-4)
+    statement = EpsilonStatement(
+        unit="loan", relation="zero_out", target_delta=1e-5, mode="simulated", covers="every update of 20 rounds",
+        per_lender=dict.fromkeys(lenders, spent), worst=spent, overlap={2: replace(spent, value=1.402)},
+        num_lenders=len(lenders),
+        reading={
+            1: Reading(advantage=0.1, true_positive_rates=(0.0021, 0.0181, 0.0792)),
+            2: Reading(advantage=0.14, true_positive_rates=(0.003, 0.023, 0.094)),
+        },
+    )  # fmt: skip
     experiment = Experiment(
         name="made_up/arm",
         portfolio=PublicTable(table="taiwan"),
@@ -85,7 +98,7 @@ def make_record(
             {lender: 700 * (place + 1) for place, lender in enumerate(lenders)}, local=FixedSteps(), weights="by_size"
         ).contracts,
         noise_multiplier={} if epsilon is None else dict.fromkeys(lenders, 9.481),
-        statement=None if epsilon is None else statement,
+        statement=None if epsilon is None else statement.to_json(),
         statement_lines=()
         if epsilon is None
         else (

@@ -58,6 +58,21 @@ class Epsilon:
     grid: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class PrivacyLosses:
+    """A discrete pair of distributions that is at least as easy to tell apart as the truth.
+
+    Attributes:
+        losses: logarithms of the ratio of the first to the second, ``[points]``, rising.
+        probabilities: of each loss under the first distribution, ``[points]``.
+        infinite: the probability, under the first, of what never happens under the second.
+    """
+
+    losses: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+    infinite: float
+
+
 def epsilon(events: Iterable[GaussianSteps], *, delta: float, grid: float = FINEST_DEFAULT_GRID) -> Epsilon:
     """Price events: the smallest of the refined PLD bound and the Renyi bound, or the closed form.
 
@@ -125,11 +140,23 @@ def pld_epsilon(events: Iterable[GaussianSteps], *, delta: float, grid: float) -
     Returns:
         The bound; 0 without events.
     """
-    parts = [_losses(event, grid) for event in merge(events)]
-    if not parts:
-        return 0.0
-    composed = functools.reduce(lambda left, right: left.compose(right), parts)
-    return float(composed.get_epsilon_for_delta(delta))
+    merged = merge(events)
+    return float(_composed(merged, grid).get_epsilon_for_delta(delta)) if merged else 0.0
+
+
+def privacy_losses(events: Iterable[GaussianSteps], *, grid: float) -> tuple[PrivacyLosses, PrivacyLosses]:
+    """Give the privacy losses themselves, for what an epsilon at one delta does not say.
+
+    Args:
+        events: what was done, in any order, at least one, with noise in every step.
+        grid: the finest spacing, above 0; `finest_grid` where that is coarser.
+
+    Returns:
+        With the loan against without it, and the other way round; both upper bounds as in `epsilon`.
+    """
+    merged = merge(events)
+    composed = _composed(merged, max(grid, finest_grid(merged)))
+    return _as_losses(composed._pmf_remove), _as_losses(composed._pmf_add)
 
 
 def unsampled_noise(target_epsilon: float, *, delta: float, num_steps: int) -> float:
@@ -239,6 +266,19 @@ def _losses(event: GaussianSteps, grid: float) -> Any:  # noqa: ANN401 (dp-accou
     if event.sampling_probability == 1.0:
         return _one_step(1.0, event.noise_multiplier / math.sqrt(event.num_steps), grid)
     return _one_step(event.sampling_probability, event.noise_multiplier, grid).self_compose(event.num_steps)
+
+
+def _composed(events: Events, grid: float) -> Any:  # noqa: ANN401
+    return functools.reduce(lambda left, right: left.compose(right), [_losses(event, grid) for event in events])
+
+
+def _as_losses(pmf: Any) -> PrivacyLosses:  # noqa: ANN401
+    dense = pmf.to_dense_pmf()
+    return PrivacyLosses(
+        losses=(dense._lower_loss + np.arange(dense.size)) * float(dense._discretization),
+        probabilities=np.maximum(np.asarray(dense._probs, dtype=np.float64), 0.0),
+        infinite=float(dense._infinity_mass),
+    )
 
 
 # Holds what two neighbouring prices of a statement share: the pooled and one-shot steps on each of their grids.

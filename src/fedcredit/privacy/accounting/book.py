@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fedcredit.privacy.accounting import storage
 from fedcredit.privacy.accounting.chain import GENESIS, broken, seal, unseal
 from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge
+from fedcredit.privacy.accounting.releases import check_release
 
 FORMAT = 1
 
@@ -25,7 +27,7 @@ class Release:
     """One release of one lender.
 
     Attributes:
-        name: what it is for, such as ``"federation"`` or ``"reference.alone"``.
+        name: what it is for, of the table in `releases`.
         server_round: the round, from 1 (0 where there are no rounds).
         event: what it does to private loans.
         digest: digest of (fingerprint, name, round, incoming weights).
@@ -36,14 +38,22 @@ class Release:
     event: GaussianSteps
     digest: str
 
+    def __post_init__(self) -> None:
+        """Refuse a name that no release has."""
+        check_release(self.name)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One line after the header: ``intent``, ``commit`` or ``fault`` of a release."""
+    """One line after the header: ``intent``, ``commit`` or ``fault`` of a release.
+
+    ``fingerprint`` names the run where several share a ledger; otherwise the header does.
+    """
 
     kind: str
     release: Release
     num_noise_draws: int | None
+    fingerprint: str | None = None
 
 
 @dataclass
@@ -83,7 +93,12 @@ class Book:
 
         Returns:
             Merged events.
+
+        Raises:
+            ValueError: if no release has that name.
         """
+        if name is not None:
+            check_release(name)
         kinds = [steps for kind, steps in self.steps.items() if name in (None, kind)]
         return merge(
             GaussianSteps(sampling_probability=rate, noise_multiplier=noise, num_steps=count)
@@ -124,22 +139,22 @@ class Book:
             file.seek(self.size)
             self.absorb(file.read())
 
-    def append(self, body: Mapping[str, object]) -> None:
+    def append(self, body: Mapping[str, object], *, durable: bool) -> None:
         """Write and note a line; the operating system has it on return.
 
         Args:
             body: its members.
+            durable: whether the line must also be on the disk when this returns.
 
         Raises:
-            OSError: if the file is gone, or the line was not taken whole.
+            InputError: if another process wrote to the file since it was read.
+            OSError: if the line cannot be written; nothing of it is left.
         """
         line, digest = seal(body, previous=self.head)
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
-            if os.write(handle, line) != len(line):
-                raise OSError(f"{self.path}: a line was written in part")
-        finally:
-            os.close(handle)
+            storage.append(self.path, line, size=self.size, durable=durable)
+        except storage.CollisionError as error:
+            raise broken(self.path, len(self.digests) + 1, "was written by another process meanwhile") from error
         self._note(body, line=len(self.digests) + 1)
         self.digests.append(digest)
         self.size += len(line)
@@ -158,7 +173,8 @@ class Book:
             )
             release = Release(name=body["name"], server_round=body["server_round"], event=event, digest=body["release"])
             self.free[release] = line
-            self._add(Entry(kind=kind, release=release, num_noise_draws=None))
+            run = None if body.get("fingerprint") is None else str(body["fingerprint"])
+            self._add(Entry(kind=kind, release=release, num_noise_draws=None, fingerprint=run))
         else:
             self._settle(kind, body["intent"], body["num_noise_draws"])
 
@@ -169,13 +185,46 @@ class Book:
         self.committed.add(intent)
         if kind == "fault":
             self.free.pop(entry.release, None)
-        self._add(Entry(kind=kind, release=entry.release, num_noise_draws=num_noise_draws))
+        self._add(replace(entry, kind=kind, num_noise_draws=num_noise_draws))
 
     def _add(self, entry: Entry) -> None:
         self.entries.append(entry)
         steps = self.steps.setdefault(entry.release.name, Counter())
         for event in charges((entry,), None):
             steps[event.sampling_probability, event.noise_multiplier] += event.num_steps
+
+
+def intent_body(release: Release) -> dict[str, object]:
+    """Write a release as the line that charges it.
+
+    Args:
+        release: what is about to happen.
+
+    Returns:
+        The members of the line.
+    """
+    return {
+        "kind": "intent",
+        "name": release.name,
+        "server_round": release.server_round,
+        "sampling_probability": float(release.event.sampling_probability),
+        "noise_multiplier": float(release.event.noise_multiplier),
+        "num_steps": release.event.num_steps,
+        "release": release.digest,
+    }
+
+
+def is_faulty(release: Release, num_noise_draws: int) -> bool:
+    """Say whether noise was drawn another number of times than a release's event says.
+
+    Args:
+        release: as intended; without noise it costs infinity whatever is drawn.
+        num_noise_draws: how often noise was drawn.
+
+    Returns:
+        Whether its commit is a fault.
+    """
+    return release.event.noise_multiplier > 0.0 and num_noise_draws != release.event.num_steps
 
 
 def charges(entries: Iterable[Entry], name: str | None) -> Iterator[GaussianSteps]:
@@ -187,7 +236,12 @@ def charges(entries: Iterable[Entry], name: str | None) -> Iterator[GaussianStep
 
     Yields:
         Events, not merged.
+
+    Raises:
+        ValueError: if no release has that name.
     """
+    if name is not None:
+        check_release(name)
     for entry in entries:
         if name is not None and entry.release.name != name:
             continue

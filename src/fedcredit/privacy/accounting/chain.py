@@ -34,7 +34,7 @@ def seal(body: Mapping[str, object], *, previous: str) -> tuple[bytes, str]:
     """
     text = _ENCODER.encode(body).encode()
     digest = _digest(previous, text)
-    return text[:-1] + _OPENING + digest.encode() + b'"}\n', digest
+    return text[:-1] + _closing(digest) + b"\n", digest
 
 
 def unseal(data: bytes, *, previous: str, first_line: int, path: Path) -> Iterator[tuple[dict[str, Any], str]]:
@@ -54,9 +54,8 @@ def unseal(data: bytes, *, previous: str, first_line: int, path: Path) -> Iterat
     """
     lines = data.split(b"\n")
     for number, line in enumerate(lines[:-1], start=first_line):
-        text = line[:-_SUFFIX] + b"}"
-        digest = _digest(previous, text)
-        if line[-_SUFFIX:] != _OPENING + digest.encode() + b'"}':
+        text, digest = _opened(line, previous)
+        if line[-_SUFFIX:] != _closing(digest):
             raise broken(path, number, "was changed, or lines before it are missing")
         try:
             body = json.loads(text)
@@ -68,7 +67,33 @@ def unseal(data: bytes, *, previous: str, first_line: int, path: Path) -> Iterat
         raise broken(path, first_line + len(lines) - 1, "is cut off")
 
 
-def broken(path: Path, line: int, what: str) -> InputError:
+def is_whole(line: bytes, *, previous: str) -> bool:
+    """Say whether bytes are a line that verifies.
+
+    Args:
+        line: without a line feed.
+        previous: digest of the line before, or `GENESIS`.
+
+    Returns:
+        Whether the digest at its end is its own.
+    """
+    return line[-_SUFFIX:] == _closing(_opened(line, previous)[1])
+
+
+class BrokenLedgerError(InputError):
+    """A ledger that does not verify.
+
+    Attributes:
+        line: number of the first line that cannot be trusted, from 1.
+    """
+
+    def __init__(self, message: str, *, line: int) -> None:
+        """Keep the line's number beside the message."""
+        super().__init__(message)
+        self.line = line
+
+
+def broken(path: Path, line: int, what: str) -> BrokenLedgerError:
     """Return the error for a ledger that cannot be trusted.
 
     Args:
@@ -79,10 +104,21 @@ def broken(path: Path, line: int, what: str) -> InputError:
     Returns:
         The error, to be raised.
     """
-    return InputError(
+    return BrokenLedgerError(
         f"ledger {path}: line {line} {what}; nothing is priced from a ledger that does not verify. "
-        "Restore the file from a copy, or run again into a new results folder"
+        "Restore the file from a copy, or run again into a new results folder",
+        line=line,
     )
+
+
+def _opened(line: bytes, previous: str) -> tuple[bytes, str]:
+    """Return the object of a line without its digest, and the digest it should have."""
+    text = line[:-_SUFFIX] + b"}"
+    return text, _digest(previous, text)
+
+
+def _closing(digest: str) -> bytes:
+    return _OPENING + digest.encode() + b'"}'
 
 
 def _digest(previous: str, text: bytes) -> str:

@@ -8,25 +8,34 @@ mode (same streams, same bytes) and is free; anything else is charged again.
 A commit whose noise draws are not those of its event is a ``fault``: draws beyond the event are
 charged on top, and that release is never free again. `book` has the meaning of each line.
 
-Lines are flushed to the operating system, which survives a crash of the program. Locking, fsync and
-stored replies belong to the deployed mode, which is not built yet and refused.
+Where every line is synced, an intent and a fault are on the disk (fsync) before the call returns; a commit
+charges nothing and reaches the disk with the next of these, so losing it is a missing commit. Where lines are
+synced in groups, the operating system has each line before the call returns, which survives any crash of the
+program, and `settled_head` puts all of them on the disk; nothing made from a release may outlive it, so
+whoever keeps a result calls that first. A simulated run does: what a loss of power takes is the tail of a run
+that nobody has seen, and the same run repeats the very same releases.
+
+A last line without its line feed is one whose writing never returned, so its release never began: opening
+the ledger moves it into a file beside it (`storage`) and says so in the log; reading refuses it.
+
+A run outside simulation is refused here: its charges belong into the one file of its lender and dataset, which
+`dataset_ledger` keeps, and the rest of that mode (stored replies, unseeded noise) is not built.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, final
 
 from fedcredit.errors import InputError
-from fedcredit.privacy.accounting.book import FORMAT, Book, Entry, Release, charges
-from fedcredit.privacy.accounting.chain import GENESIS, broken, seal
+from fedcredit.privacy.accounting import storage
+from fedcredit.privacy.accounting.book import FORMAT, Book, Entry, Release, charges, intent_body, is_faulty
+from fedcredit.privacy.accounting.chain import GENESIS, seal
 from fedcredit.privacy.accounting.events import Events, merge
+from fedcredit.privacy.accounting.opening import check_end, check_owner, read_book, settled_book
 
 __all__ = ["Entry", "LedgerContent", "NoiseDrawsError", "PrivacyLedger", "Release", "ledger_path", "read_ledger"]
 
@@ -37,14 +46,21 @@ class NoiseDrawsError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerContent:
-    """Everything a ledger says, as read and verified."""
+    """Everything a ledger says, as read and verified.
+
+    ``settled`` holds the lines of intents that a commit or fault follows; the first entry is line 2.
+    ``fingerprint`` is empty where several runs share the ledger; its entries then name their run, and
+    ``dataset`` the loans.
+    """
 
     institution: str
     unit: str
     relation: str
     mode: str
     fingerprint: str
+    dataset: str
     entries: tuple[Entry, ...]
+    settled: frozenset[int]
     head: str
 
     def events(self, name: str | None = None) -> Events:
@@ -56,9 +72,10 @@ class LedgerContent:
 class PrivacyLedger:
     """The ledger of one lender in one run folder."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, *, sync_every_line: bool) -> None:
         """Wrap a verified book; use `PrivacyLedger.open`."""
         self._book = book
+        self._sync_every_line = sync_every_line
         self._is_open = True
 
     @classmethod
@@ -72,6 +89,7 @@ class PrivacyLedger:
         unit: str = "loan",
         relation: str = "zero_out",
         head: str | None = None,
+        sync_every_line: bool = True,
     ) -> Self:
         """Open a ledger, or begin one where there is no file.
 
@@ -84,9 +102,12 @@ class PrivacyLedger:
             relation: the neighbouring relation.
             head: a digest this ledger must contain, from a checkpoint or a reply; it shows lines
                 that were cut off at the end.
+            sync_every_line: whether intents and faults are on the disk when their call returns;
+                otherwise `settled_head` puts them there.
 
         Returns:
-            The ledger, with everything in the file verified.
+            The ledger, with everything in the file verified and on the disk. A torn last line has been
+            moved into a file beside it.
 
         Raises:
             InputError: if the mode is not built, the file does not verify, is another lender's or
@@ -104,12 +125,11 @@ class PrivacyLedger:
             "fingerprint": fingerprint,
         }
         if not path.exists():
-            _begin(path, seal(header, previous=GENESIS)[0])
-        book = _read(path)
-        _check_owner(book, header)
-        if head is not None and head not in (GENESIS, *book.digests):
-            raise broken(path, len(book.digests), "is not the end of the ledger that the run had written")
-        return cls(book)
+            storage.begin(path, seal(header, previous=GENESIS)[0])
+        book = settled_book(path)
+        check_owner(book, header)
+        check_end(book, head, is_last=False)
+        return cls(book, sync_every_line=sync_every_line)
 
     def __enter__(self) -> Self:
         """Return the ledger itself."""
@@ -126,7 +146,7 @@ class PrivacyLedger:
         return self._book.head
 
     def intend(self, release: Release) -> None:
-        """Charge a release before its first private gradient; the line is on its way to disk on return.
+        """Charge a release before its first private gradient; its line is written when this returns.
 
         Args:
             release: what is about to happen. An identical release that is already here is free.
@@ -134,17 +154,7 @@ class PrivacyLedger:
         self._ready()
         if release in self._book.free:
             return
-        self._book.append(
-            {
-                "kind": "intent",
-                "name": release.name,
-                "server_round": release.server_round,
-                "sampling_probability": float(release.event.sampling_probability),
-                "noise_multiplier": float(release.event.noise_multiplier),
-                "num_steps": release.event.num_steps,
-                "release": release.digest,
-            }
-        )
+        self._book.append(intent_body(release), durable=self._sync_every_line)
 
     def commit(self, release: Release, num_noise_draws: int) -> None:
         """Note that an intended release has happened.
@@ -162,15 +172,13 @@ class PrivacyLedger:
         if release not in self._book.free:
             raise NoiseDrawsError(f"release {release.name!r} of round {release.server_round} was never intended")
         intent = self._book.free[release]
-        is_faulty = release.event.noise_multiplier > 0.0 and num_noise_draws != release.event.num_steps
-        if is_faulty or intent not in self._book.committed:
-            kind = "fault" if is_faulty else "commit"
-            self._book.append({"kind": kind, "intent": intent, "num_noise_draws": int(num_noise_draws)})
-        if is_faulty:
-            raise NoiseDrawsError(
-                f"release {release.name!r} of round {release.server_round} drew noise {num_noise_draws} times; "
-                f"its event has {release.event.num_steps} steps"
-            )
+        faulty = is_faulty(release, num_noise_draws)
+        if faulty or intent not in self._book.committed:
+            kind = "fault" if faulty else "commit"
+            body = {"kind": kind, "intent": intent, "num_noise_draws": int(num_noise_draws)}
+            self._book.append(body, durable=faulty and self._sync_every_line)
+        if faulty:
+            raise wrong_draws(release, num_noise_draws)
 
     def events(self, name: str | None = None) -> Events:
         """Return what was spent, for an accountant to price.
@@ -184,6 +192,12 @@ class PrivacyLedger:
         self._book.catch_up()
         return self._book.events(name)
 
+    def settled_head(self) -> str:
+        """Return `head` when all lines up to it are on the disk, so that it may be kept elsewhere."""
+        head = self.head
+        storage.make_durable(self._book.path)
+        return head
+
     def close(self) -> None:
         """Allow no more releases."""
         self._is_open = False
@@ -194,23 +208,48 @@ class PrivacyLedger:
         self._book.catch_up()
 
 
-def read_ledger(path: Path) -> LedgerContent:
+def wrong_draws(release: Release, num_noise_draws: int) -> NoiseDrawsError:
+    """Return the error for a release that drew noise another number of times than intended.
+
+    Args:
+        release: as intended.
+        num_noise_draws: how often noise was drawn.
+
+    Returns:
+        The error, to be raised.
+    """
+    return NoiseDrawsError(
+        f"release {release.name!r} of round {release.server_round} drew noise {num_noise_draws} times; "
+        f"its event has {release.event.num_steps} steps"
+    )
+
+
+def read_ledger(path: Path, *, head: str | None = None, is_last: bool = False) -> LedgerContent:
     """Read and verify a ledger.
 
     Args:
         path: the file.
+        head: a digest that the ledger must hold, kept elsewhere when the run wrote it.
+        is_last: whether that must be the digest of the last line.
 
     Returns:
         Its content.
 
     Raises:
-        InputError: if the file is missing or does not verify, with the line's number.
+        BrokenLedgerError: if the file does not verify or does not end as it must, with the line's number.
+        InputError: if there is no such file.
     """
     if not path.is_file():
         raise InputError(f"ledger {path}: there is no such file; name the ledger of a run's results folder")
-    book = _read(path)
-    names = ("institution", "unit", "relation", "mode", "fingerprint")
-    return LedgerContent(entries=tuple(book.entries), head=book.head, **{key: book.header[key] for key in names})
+    book = read_book(path)
+    check_end(book, head, is_last=is_last)
+    names = ("institution", "unit", "relation", "mode", "fingerprint", "dataset")
+    return LedgerContent(
+        entries=tuple(book.entries),
+        settled=frozenset(book.committed),
+        head=book.head,
+        **{key: str(book.header.get(key, "")) for key in names},
+    )
 
 
 def ledger_path(folder: Path, institution: str) -> Path:
@@ -225,34 +264,3 @@ def ledger_path(folder: Path, institution: str) -> Path:
     """
     readable = re.sub(r"[^a-z0-9]+", "-", institution.lower()).strip("-")[:40]
     return folder / f"{readable}-{hashlib.sha256(institution.encode()).hexdigest()[:8]}.jsonl"
-
-
-def _read(path: Path) -> Book:
-    book = Book(path)
-    book.absorb(path.read_bytes())
-    if not book.digests:
-        raise broken(path, 1, "is missing: the file is empty")
-    return book
-
-
-def _check_owner(book: Book, header: Mapping[str, object]) -> None:
-    for key, expected in header.items():
-        if book.header[key] != expected:
-            raise InputError(
-                f"ledger {book.path}: {key} is {book.header[key]!r}, this run has {expected!r}; "
-                "a ledger belongs to one lender in one run: choose another results folder"
-            )
-
-
-def _begin(path: Path, line: bytes) -> None:
-    """Create the file whole; a process of the same run that was quicker is not overwritten."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(line)
-        os.link(name, path)
-    except FileExistsError:
-        return
-    finally:
-        Path(name).unlink()

@@ -8,7 +8,8 @@ import pytest
 
 from fedcredit.privacy.accounting.accountants import epsilon, pld_epsilon
 from fedcredit.privacy.accounting.events import GaussianSteps
-from fedcredit.privacy.accounting.statement import EpsilonStatement, state
+from fedcredit.privacy.accounting.statement import EpsilonStatement, Overlap, state, worst_epsilon
+from fedcredit.privacy.reading import FALSE_POSITIVE_RATES, read, worst_reading
 
 DELTA = 1e-5
 
@@ -20,7 +21,7 @@ def steps(rate: float, noise: float, count: int) -> GaussianSteps:
 RUNNING_EXAMPLE = steps(0.043, 1.0, 460)
 
 
-def stated(ledgers: dict[str, list[GaussianSteps]]) -> EpsilonStatement:
+def stated(ledgers: dict[str, list[GaussianSteps]], *, known: Overlap | None = None) -> EpsilonStatement:
     return state(
         ledgers,
         delta=DELTA,
@@ -28,6 +29,7 @@ def stated(ledgers: dict[str, list[GaussianSteps]]) -> EpsilonStatement:
         relation="zero_out",
         mode="simulated",
         covers="the noised updates of 20 rounds",
+        known_overlap=known,
     )
 
 
@@ -38,6 +40,51 @@ def test_equal_lenders_at_one_two_and_three() -> None:
         {2: 8.81, 3: 11.06}, abs=0.005
     )
     assert statement.num_lenders == len(statement.per_lender) == 10
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_borrower_at_so_many_lenders_as_the_data_has_gets_a_line_of_their_worst(count: int) -> None:
+    lenders = {f"bank {index}": [steps(0.25, 8.0 + 0.1 * index, 100)] for index in range(5)}
+    statement = stated(lenders, known=Overlap(num_lenders=count, num_loans=1))
+    assert sorted(statement.overlap) == sorted({2, 3, *([count] if count > 1 else [])})
+    for number, bound in statement.overlap.items():
+        worst = [lenders[f"bank {index}"][0] for index in range(number)]
+        assert bound == epsilon(worst, delta=DELTA)
+        assert statement.reading[number] == read(worst)
+        assert bound.value < number * statement.worst.value
+    assert any(line.endswith("one loan at each of 5 lenders") for line in statement.lines()) == (count == 5)
+
+
+def test_more_lenders_are_never_cheaper_or_harder_to_read() -> None:
+    statement = stated({str(index): [RUNNING_EXAMPLE] for index in range(6)}, known=Overlap(num_lenders=6, num_loans=2))
+    values = [statement.worst.value, *(bound.value for _, bound in sorted(statement.overlap.items()))]
+    advantages = [found.advantage for _, found in sorted(statement.reading.items())]
+    assert values == sorted(values)
+    assert advantages == sorted(advantages)
+
+
+def test_keys_are_told_where_they_are_known_and_nowhere_else() -> None:
+    ledgers = {"a": [RUNNING_EXAMPLE], "b": [RUNNING_EXAMPLE]}
+    assert not any("keys" in line for line in stated(ledgers).lines())
+    for known, text in (
+        (Overlap(num_lenders=1, num_loans=1), "at more than one lender, or more than 1 loan at one lender"),
+        (Overlap(num_lenders=2, num_loans=7), "at more than two lenders, or more than 7 loans at one lender"),
+    ):
+        [line] = [line for line in stated(ledgers, known=known).lines() if "borrower keys" in line]
+        assert line.endswith(f"no borrower has training loans {text}")
+
+
+def test_every_statement_reads_itself_for_one_lender_and_for_each_overlap() -> None:
+    ledgers = {"a": [RUNNING_EXAMPLE], "b": [steps(0.2, 5.0, 10)], "c": [steps(1.0, 30.0, 10)]}
+    statement = stated(ledgers)
+    assert sorted(statement.reading) == [1, 2, 3]
+    assert statement.reading[1] == worst_reading([read(events) for events in ledgers.values()])
+    whole = "\n".join(statement.lines())
+    assert "at 0.1 / 1 / 5 % false alarms an attacker recognises at most 3.2 / 13.0 / 31.9 %" in whole
+    assert "(advantage 42.9 %) for a loan at one lender; " in whole
+    assert "for a loan at each of three lenders" in whole
+    assert "In plain words: somebody who sees all" in whole
+    assert statement.reading[1].false_positive_rates == FALSE_POSITIVE_RATES
 
 
 def test_small_and_large_bank_compose_to_little_more_than_the_small_one() -> None:
@@ -117,7 +164,9 @@ def test_lender_without_noise_makes_it_infinite_in_words() -> None:
 
 def test_statement_survives_a_trip_through_json() -> None:
     statement = stated({"a": [RUNNING_EXAMPLE], "b": [steps(0.1, 0.0, 1)]})
-    assert EpsilonStatement.from_json(json.loads(json.dumps(statement.to_json()))) == statement
+    plain = json.loads(json.dumps(statement.to_json()))
+    assert plain == statement.to_json()
+    assert EpsilonStatement.from_json(plain) == statement
 
 
 def test_hundred_different_lenders_are_told_without_trying_every_three() -> None:
@@ -125,6 +174,14 @@ def test_hundred_different_lenders_are_told_without_trying_every_three() -> None
     statement = stated(lenders)
     worst = [lenders[str(index)][0] for index in range(3)]
     assert statement.overlap[3] == epsilon(worst, delta=DELTA)
+
+
+def test_ledgers_without_any_event_are_refused_and_one_idle_lender_is_not() -> None:
+    with pytest.raises(ValueError, match="no ledger of 2 lenders has an event"):
+        stated({"a": [], "b": []})
+    with pytest.raises(ValueError, match="no ledger of 1 lenders has an event"):
+        worst_epsilon({"a": []}, delta=DELTA)
+    assert stated({"a": [], "b": [RUNNING_EXAMPLE]}).per_lender["a"].value == 0.0
 
 
 def test_no_lender_is_refused() -> None:

@@ -1,0 +1,28 @@
+"""How often the same borrower turns up: what borrower keys say, where the table has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fedcredit.data.institution import Institution
+from fedcredit.data.portfolio import Portfolio
+from fedcredit.privacy.accounting.statement import Overlap
+
+
+def known_overlap(portfolio: Portfolio, institutions: Sequence[Institution]) -> Overlap | None:
+    """Count the training loans of the same borrower, over lenders and within one.
+
+    Args:
+        portfolio: the loans with their borrower keys.
+        institutions: the lenders.
+
+    Returns:
+        The largest counts over all borrowers; ``None`` where the schema names no borrower key.
+    """
+    if portfolio.schema.borrower is None:
+        return None
+    found = [np.unique(portfolio.borrower[lender.train.rows], return_counts=True) for lender in institutions]
+    at_lenders = np.unique(np.concatenate([keys for keys, _ in found]), return_counts=True)[1]
+    return Overlap(num_lenders=int(at_lenders.max()), num_loans=int(max(counts.max() for _, counts in found)))
