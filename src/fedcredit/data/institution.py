@@ -93,9 +93,14 @@ def _build(portfolio: Portfolio, how: spec.Partition, seed: int) -> tuple[Instit
     for array in (features, default):
         array.flags.writeable = False
 
+    is_in = {part: _membership(rows, len(default)) for part, rows in parts.items()}
+
     def loans(rows: NDArray[np.int64], part: str) -> Loans:
-        own = np.intersect1d(rows, parts[part], assume_unique=True)
-        return Loans(features=features[own], default=default[own], rows=own)
+        own = rows[is_in[part][rows]]
+        chosen = features[own], default[own]
+        for array in (*chosen, own):
+            array.flags.writeable = False
+        return Loans(features=chosen[0], default=chosen[1], rows=own)
 
     institutions = tuple(
         Institution(
@@ -126,9 +131,16 @@ def count_train_loans(experiment: spec.Experiment, portfolio: Portfolio) -> dict
     """
     lenders = partition(portfolio, experiment.partition, seed=experiment.split_seed)
     train = split(portfolio, seed=experiment.split_seed)["train"]
-    counts = {name: int(np.isin(rows, train, assume_unique=True).sum()) for name, rows in sorted(lenders.items())}
+    is_train = _membership(train, len(portfolio.default))
+    counts = {name: int(np.count_nonzero(is_train[rows])) for name, rows in sorted(lenders.items())}
     _check_train_loans(counts)
     return counts
+
+
+def _membership(rows: NDArray[np.int64], num_loans: int) -> NDArray[np.bool_]:
+    mask = np.zeros(num_loans, dtype=np.bool_)
+    mask[rows] = True
+    return mask
 
 
 def _check_train_loans(counts: Mapping[str, int]) -> None:
