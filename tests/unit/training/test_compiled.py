@@ -26,7 +26,7 @@ from fedcredit.model.network import DefaultNetwork, initial_parameters
 from fedcredit.privacy.mechanism import LARGEST_NORM, clip_factors
 from fedcredit.privacy.sampling import poisson_indices
 from fedcredit.training import compiled, kept_code, trainers, vectorised
-from fedcredit.training.compiled import activations, draws, kernel
+from fedcredit.training.compiled import activations, draws, passes
 from fedcredit.training.compiled.layout import layout_of
 from fedcredit.training.compiled.tile import add_outer, multiply
 from fedcredit.training.contract import LocalSettings, RoundStreams
@@ -154,7 +154,7 @@ def test_a_product_is_a_chain_of_fused_multiply_adds_in_rising_order() -> None:
 def test_clip_factors_are_those_of_the_mechanism(clipping_norm: float) -> None:
     edge = LARGEST_NORM**2
     squared = np.array([0.0, 1e-300, 1e-6, 0.999, 1.0, 4.0, 1e20, np.nextafter(edge, 0.0), edge, np.inf, np.nan])
-    got = [kernel.factor(value, clipping_norm) for value in squared]
+    got = [passes.factor(value, clipping_norm) for value in squared]
     assert np.array_equal(got, clip_factors(squared, clipping_norm))
 
 
