@@ -1,6 +1,6 @@
 """What the ledgers of a run must hold, as kept outside of them: the digest of each one's last line.
 
-A hash chain does not show lines that were cut off at its end. So the rounds that are evaluated keep every
+A hash chain does not show lines that were cut off at its end. So four rounds of a run keep every
 ledger's head in ``rounds.jsonl``, and the record of a finished run keeps the last one.
 """
 

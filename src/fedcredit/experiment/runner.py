@@ -43,6 +43,7 @@ _NOT_COVERED = (
     "not covered: figures on validation and test loans, own intercepts, and bad rates, which this simulation reads "
     "in the clear"
 )
+_SYNCS_A_RUN = 4
 _FIT = ("num_loans", "auc", "log_loss", "mean_pd", "bad_rate")
 
 
@@ -126,7 +127,8 @@ def _train(prepared: Prepared, folder: RunFolder, ledgers: Ledgers, display: Run
     def on_round(told: RoundRecord) -> None:
         done = replace(told, epsilon_spent=_spent(prepared, ledgers)) if told.evaluation is not None else told
         rounds.append(done)
-        folder.append_round(_plain(done) if done.evaluation is None else with_heads(_plain(done), ledgers))
+        is_kept = done.server_round % max(1, num_rounds // _SYNCS_A_RUN) == 0
+        folder.append_round(with_heads(_plain(done), ledgers) if is_kept else _plain(done))
         display.stage("rounds", done.server_round, num_rounds)
         if done.evaluation is not None:
             display.note("rounds", _note(done))
