@@ -71,7 +71,9 @@ def open_accounts(settings: MarketSettings, borrowers: Borrowers, applications: 
         opened=applications.month[taken],
         scenario=pick_by_lender([item.scenarios for item in settings.lenders], lender, draw.random(count, np.float32)),
         tenor=pick_by_lender([item.tenors for item in settings.lenders], lender, draw.random(count, np.float32)),
-        limit=_limits(settings, borrowers, applications.score[taken], borrower, lender),
+        limit=_limits(
+            settings, borrowers, applications.score[taken] + draw.standard_normal(count, np.float32), borrower, lender
+        ),
         use=use.astype(np.float32),
         purchase_rate=np.where(in_ring, 0.0, np.clip(rate, 0.03, 0.9)).astype(np.float32),
         frailty=draw.standard_normal(count, np.float32),
@@ -117,6 +119,6 @@ def pick_by_lender(mixes: Sequence[tuple[float, ...]], lender: Bytes, uniform: F
 
 def _limits(settings: MarketSettings, borrowers: Borrowers, score: Floats, borrower: Ints, lender: Bytes) -> Floats:
     multiple = np.array([item.limit_to_income for item in settings.lenders], dtype=np.float32)[lender]
-    limit = multiple * borrowers.income[borrower] ** 0.8 * 5500.0**0.2 * np.exp(0.15 * score)
+    limit = multiple * borrowers.income[borrower] ** 0.8 * 5500.0**0.2 * np.exp(0.20 * score)
     rounded: Floats = (np.round(np.clip(limit, *_LIMITS) / 100.0) * 100.0).astype(np.float32)
     return rounded

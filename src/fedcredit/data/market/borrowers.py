@@ -70,7 +70,7 @@ def draw_borrowers(settings: MarketSettings) -> Borrowers:
     traits = generator(seed=settings.seed, entity="borrowers.traits")
     ability = _normal(traits, count)
     willingness = np.float32(0.2) * ability + np.float32(np.sqrt(0.96)) * _normal(traits, count)
-    sensitivity = np.exp(np.float32(0.5) * _normal(traits, count) - np.float32(0.125))
+    sensitivity = np.exp(np.float32(0.25) * _normal(traits, count) - np.float32(0.03125))
     place = generator(seed=settings.seed, entity="borrowers.place")
     region = place.integers(0, NUM_REGIONS, count, dtype=np.int8)
     tier = np.clip(np.rint(3.0 - 0.35 * ability + 1.1 * _normal(place, count)), 1, 5).astype(np.int8)

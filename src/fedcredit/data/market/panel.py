@@ -77,6 +77,7 @@ class _Books:
     reason: Bytes
     matures: Bytes
     lenders_of: Bytes
+    overdue_of: Bytes
     default_month: Bytes
     losses: Losses
 
@@ -158,6 +159,7 @@ def _empty(settings: MarketSettings, accounts: Accounts) -> tuple[Panel, _Books]
         reason=np.zeros(count, dtype=np.int8),
         matures=np.zeros(count, dtype=np.int8),
         lenders_of=np.zeros(int(accounts.borrower.max()) + 1, dtype=np.int8),
+        overdue_of=np.zeros(int(accounts.borrower.max()) + 1, dtype=np.int8),
         default_month=np.full(count, NEVER),
         losses=draw_losses(settings, accounts),
     )
@@ -184,15 +186,16 @@ def _pay(
     books.schedule[slot] = 0.0
     age = month - accounts.opened[rows].astype(np.int16)
     others = books.lenders_of[who] - np.int8(1)
-    hazard = risk.take(rows).hazard(months_on_book=age, others=others, factor=factor) * (due > 0)
+    distressed = books.overdue_of[who] > 0
+    hazard = risk.take(rows).hazard(months_on_book=age, others=others, factor=factor, distressed=distressed) * (due > 0)
     uniform = draw.random(len(who), np.float32)
     if holidays:
         _grant(panel, books, rows, month, due, before, spared=uniform < hazard, draw=draw)
         hazard = hazard * (due > 0)
     after = _roll(before, hazard, uniform, risk.fraud[rows])
-    strength = 0.5 * borrowers.willingness[who] + 0.2 * borrowers.ability[who]
-    strength -= np.float32(0.25 * max(-factor, 0.0)) * np.sqrt(np.minimum(risk.loading[rows] / np.float32(0.05), 4.0))
-    strength += np.float32(1.05) + np.float32(0.75) * draw.standard_normal(len(who), np.float32)
+    strength = 0.64 * borrowers.willingness[who] + 0.24 * borrowers.ability[who]
+    strength -= np.float32(0.40 * max(-factor, 0.0)) * np.sqrt(np.minimum(risk.loading[rows] / np.float32(0.05), 4.0))
+    strength += np.float32(1.05) + np.float32(1.1) * draw.standard_normal(len(who), np.float32)
     _explain(books, borrowers, rows, who, before, after, factor, draw)
     paid, on_time = _payments(books, rows, before, after, due, np.clip(strength, 0.0, 1.0))
     fresh = np.flatnonzero((after == DEFAULTED) & (before != DEFAULTED))
@@ -201,6 +204,8 @@ def _pay(
     paid += books.losses.recovered(rows, month)
     books.balance[rows] = np.maximum(books.balance[rows] - paid, 0.0)
     books.bucket[rows] = after
+    overdue = np.flatnonzero(after > CURRENT)
+    books.overdue_of = np.bincount(who[overdue], minlength=len(books.overdue_of)).astype(np.int8)
     panel.due[month, rows], panel.paid[month, rows] = due, paid
     panel.on_time[month, rows] = np.where((due > 0) | (before > CURRENT), np.rint(100.0 * on_time), NOTHING_DUE)
 

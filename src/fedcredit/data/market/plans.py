@@ -16,6 +16,7 @@ SMALLEST_AMOUNT = 50.0
 LEAST_USE, ROOM_OVER_USE = 0.05, 1.1
 _SAME_SCENARIO = 0.7
 _USUAL_LIMIT = 6000.0
+_CAMPAIGN, _LEAST_FEE = 0.008, 0.002
 NEVER = np.int8(127)
 
 
@@ -87,7 +88,8 @@ def buy(
     in_ring = accounts.ring[buyers] >= 0
     amount = np.round(np.where(in_ring, limit, np.minimum(wanted, room)), 2).astype(np.float32)
     fee = np.array([item.fee_rate for item in settings.lenders], dtype=np.float32)[lender]
-    rate = np.round(fee + np.float32(0.0015) * draw.random(count, np.float32), 5).astype(np.float32)
+    campaign = np.float32(_CAMPAIGN) * (draw.random(count, np.float32) - np.float32(0.5))
+    rate = np.round(np.maximum(fee + campaign, np.float32(_LEAST_FEE)), 5).astype(np.float32)
     kept = amount >= SMALLEST_AMOUNT
     instalment = np.round(amount / tenor + rate * amount, 2).astype(np.float32)
     return Plans(

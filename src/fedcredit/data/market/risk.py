@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
+from scipy.stats import nbinom
 
 from fedcredit.data.market.accounts import HEAVY_USE, Accounts
-from fedcredit.data.market.borrowers import MEDIAN_INCOME, Borrowers
+from fedcredit.data.market.borrowers import MEDIAN_INCOME, MONTHS_BETWEEN_LENDERS, Borrowers
 from fedcredit.data.market.lenders import SCENARIO_SHIFTS, TENORS
 from fedcredit.data.market.macro import stressed
 from fedcredit.data.market.rings import FIRST_PAYMENT_DEFAULT
@@ -31,10 +32,12 @@ ROLLS = np.array(
     ]
 )
 CO_DEBT, MOST_CO_DEBT, HEAVY_USE_FACTOR = 0.25, 4, 1.5
-GIG_LOADING = 1.5
+GIG_LOADING = 1.3
+DISTRESS, BANK_DISTRESS = 1.5, 0.4
 _SEASONING, _SEASONING_MONTHS = 0.9, 4.0
-_NEW_DEVICE_MONTHS, _FIRST_ORDER_MONTHS, _NEW_DEVICE_SHIFT = 2.0, 3, 0.6
-_WEIGHTS = {"willingness": 0.85, "ability": 0.40, "frailty": 0.55}
+_NEW_DEVICE_MONTHS, _FIRST_ORDER_MONTHS, _NEW_DEVICE_SHIFT = 2.0, 3, 1.2
+_WEIGHTS = {"willingness": 0.67, "ability": 0.28, "frailty": 0.50}
+_STANDING = 1.1
 _CALIBRATION_ACCOUNTS, _BISECTIONS = 8000, 40
 
 
@@ -43,12 +46,16 @@ class Risk:
     """What the hazard of each account is made of, each ``[accounts]``.
 
     ``index`` is its fixed log-odds, ``loading`` its macro loading, ``co_debt`` the log-odds of each further
-    lender, ``new_device`` whether the first orders come from a new device, ``fraud`` whether it is a ring's.
+    lender, ``distress`` those of being overdue at one (less at banks, which are paid first), ``contagion`` how
+    much more often than here the borrower falls overdue at each of them, ``new_device`` whether the first
+    orders come from a new device, ``fraud`` whether it is a ring's.
     """
 
     index: Floats
     loading: Floats
     co_debt: Floats
+    distress: Floats
+    contagion: Floats
     new_device: Flags
     fraud: Flags
 
@@ -63,13 +70,22 @@ class Risk:
         """
         return Risk(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
-    def hazard(self, *, months_on_book: NDArray[np.integer], others: NDArray[np.integer], factor: float) -> Floats:
+    def hazard(
+        self,
+        *,
+        months_on_book: NDArray[np.integer],
+        others: NDArray[np.integer | np.floating],
+        factor: float,
+        distressed: Flags | None = None,
+    ) -> Floats:
         """Return the chance to miss the payment of a month, given that one is due and none is overdue.
 
         Args:
             months_on_book: since opening, ``[accounts]``.
             others: how many other lenders the borrower has, ``[accounts]``.
             factor: the macro factor of the month.
+            distressed: whether the borrower is overdue or in default at another lender, ``[accounts]``;
+                nobody is by default.
 
         Returns:
             Hazards, ``[accounts]``.
@@ -77,6 +93,8 @@ class Risk:
         season = np.float32(_SEASONING) * np.exp(-np.maximum(months_on_book - 1, 0) / np.float32(_SEASONING_MONTHS))
         odds = self.index + season.astype(np.float32) + self.co_debt * np.minimum(others, MOST_CO_DEBT)
         odds += np.float32(_NEW_DEVICE_SHIFT) * (self.new_device & (months_on_book <= _FIRST_ORDER_MONTHS))
+        if distressed is not None:
+            odds += self.distress * distressed
         conditional = stressed(expit(odds), self.loading, factor)
         return np.where(self.fraud, np.float32(FIRST_PAYMENT_DEFAULT), conditional)
 
@@ -103,9 +121,13 @@ def assess(settings: MarketSettings, borrowers: Borrowers, accounts: Accounts) -
     heavy = np.where(accounts.use > HEAVY_USE, HEAVY_USE_FACTOR, 1.0)
     loading = np.array([lender.macro_loading for lender in settings.lenders], dtype=np.float32)[accounts.lender]
     loading = loading * borrowers.sensitivity[who] * np.where(borrowers.job[who] == 1, GIG_LOADING, 1.0)
+    targets = np.array([lender.target_pd for lender in settings.lenders], dtype=np.float32)
+    is_bank = np.array([lender.kind == "bank" for lender in settings.lenders])[accounts.lender]
     risk = Risk(
         index=index.astype(np.float32),
         loading=np.minimum(loading, 0.5).astype(np.float32),
+        distress=np.where(is_bank, np.float32(BANK_DISTRESS), np.float32(DISTRESS)),
+        contagion=(_STANDING * targets[accounts.lender].mean() / targets[accounts.lender]).astype(np.float32),
         co_debt=(CO_DEBT * tilts[2] * heavy).astype(np.float32),
         new_device=borrowers.device_age_months[who] < _NEW_DEVICE_MONTHS,
         fraud=accounts.ring >= 0,
@@ -114,7 +136,7 @@ def assess(settings: MarketSettings, borrowers: Borrowers, accounts: Accounts) -
         own = np.flatnonzero(accounts.lender == place)
         honest = own[accounts.ring[own] < 0][:_CALIBRATION_ACCOUNTS]
         if len(honest):
-            risk.index[own] += _intercept(risk.take(honest), accounts, honest, settings, lender.target_pd)
+            risk.index[own] += _intercept(risk.take(honest), borrowers, accounts, honest, settings, lender.target_pd)
     return risk
 
 
@@ -122,15 +144,15 @@ def _parts(borrowers: Borrowers, accounts: Accounts) -> list[Floats]:
     """Return the log-odds by group of risk: repayment, utilisation, co-debt, income, device, scenario."""
     who = accounts.borrower
     age = borrowers.age[who].astype(np.float32)
-    income = -0.45 * np.tanh(np.log(borrowers.income[who] / MEDIAN_INCOME) / 0.7)
-    income += np.array([0.0, 0.40, 0.15, 0.25], dtype=np.float32)[borrowers.job[who]]
-    income += -0.20 * np.log1p(borrowers.job_tenure_months[who] / 6.0) + 0.05 * (borrowers.city_tier[who] - 3)
-    income += 0.35 * ((age - 37.0) / 12.0) ** 2 - _WEIGHTS["ability"] * borrowers.ability[who]
-    device = 0.9 * np.exp(-borrowers.device_age_months[who] / 5.0) + 0.25 * np.minimum(
+    income = -0.24 * np.tanh(np.log(borrowers.income[who] / MEDIAN_INCOME) / 0.7)
+    income += np.array([0.0, 0.28, 0.12, 0.20], dtype=np.float32)[borrowers.job[who]]
+    income += -0.11 * np.log1p(borrowers.job_tenure_months[who] / 6.0) + 0.05 * (borrowers.city_tier[who] - 3)
+    income += 0.18 * ((age - 37.0) / 12.0) ** 2 - _WEIGHTS["ability"] * borrowers.ability[who]
+    device = 0.30 * np.exp(-borrowers.device_age_months[who] / 5.0) + 0.20 * np.minimum(
         borrowers.devices_12m[who] - 1, 3
     )
-    device += 0.20 * np.minimum(borrowers.addresses_12m[who] - 1, 3)
-    device += 0.35 * ~borrowers.address_matches[who] + 0.30 * ~borrowers.delivery_matches[who]
+    device += 0.18 * np.minimum(borrowers.addresses_12m[who] - 1, 3)
+    device += 0.30 * ~borrowers.address_matches[who] + 0.25 * ~borrowers.delivery_matches[who]
     tenors = np.log(np.array(TENORS, dtype=np.float32) / 9.0) ** 2
     scenario = np.array(SCENARIO_SHIFTS, dtype=np.float32)[accounts.scenario] + 0.20 * tenors[accounts.tenor]
     use = 0.55 * np.log1p(6.0 * accounts.use) - 0.25 * accounts.discipline
@@ -140,7 +162,12 @@ def _parts(borrowers: Borrowers, accounts: Accounts) -> list[Floats]:
 
 
 def _intercept(
-    risk: Risk, accounts: Accounts, rows: NDArray[np.integer], settings: MarketSettings, target: float
+    risk: Risk,
+    borrowers: Borrowers,
+    accounts: Accounts,
+    rows: NDArray[np.integer],
+    settings: MarketSettings,
+    target: float,
 ) -> np.float32:
     """Bisect the shift of the log-odds at which the mean PD of fresh accounts is on target."""
     cover = coverage(
@@ -149,15 +176,63 @@ def _intercept(
         mix=np.array([lender.tenors for lender in settings.lenders])[accounts.lender[rows]],
     )
     fresh, calm = np.zeros(len(rows), dtype=np.int8), np.zeros(WINDOW_MONTHS)
+    others = others_ahead(borrowers.wanted_lenders[accounts.borrower[rows]], accounts.earlier[rows])
     base, low, high = risk.index, -15.0, 10.0
     for _ in range(_BISECTIONS):
         middle = np.float32((low + high) / 2)
         moved = Risk(**(risk.__dict__ | {"index": base + middle}))
         path = default_path(
-            moved, bucket=fresh, months_on_book=fresh, others=accounts.earlier[rows], cover=cover, factors=calm
+            moved,
+            bucket=fresh,
+            months_on_book=fresh,
+            others=others,
+            distress=np.zeros_like(cover),
+            cover=cover,
+            factors=calm,
         )
         low, high = (float(middle), high) if path[-1].mean() < target else (low, float(middle))
     return np.float32((low + high) / 2)
+
+
+def distress_ahead(elsewhere: NDArray[np.integer]) -> Floats:
+    """Return the chance that today's arrears elsewhere are still there in each month of the window.
+
+    A month's hazard looks at the end of the month before, so the first month has today's arrears for sure.
+
+    Args:
+        elsewhere: the worst bucket at another lender, C to D as 0 to 4, ``[accounts]``.
+
+    Returns:
+        Chances, ``[window, accounts]``.
+    """
+    rolls = np.vstack([np.eye(5)[CURRENT], ROLLS, np.eye(5)[DEFAULTED]])
+    stays = np.empty((WINDOW_MONTHS, 5), dtype=np.float32)
+    state = np.eye(5)
+    for ahead in range(WINDOW_MONTHS):
+        stays[ahead] = 1.0 - state[:, CURRENT]
+        state = state @ rolls
+    return stays[:, elsewhere]
+
+
+def others_ahead(wanted: NDArray[np.integer], others: NDArray[np.integer]) -> Floats:
+    """Return how many other lenders a borrower is expected to have in each month of the window.
+
+    A borrower who wants more opens the next account after a geometric wait, so the k-th of them is open
+    after a negative binomial one.
+
+    Args:
+        wanted: lenders wanted in all, ``[accounts]``.
+        others: other lenders today, ``[accounts]``.
+
+    Returns:
+        Expected numbers, ``[window, accounts]``.
+    """
+    ahead, ranks = np.arange(1, WINDOW_MONTHS + 1)[:, None], np.arange(1, 8)
+    opened = nbinom.cdf(ahead - ranks, ranks, 1.0 / MONTHS_BETWEEN_LENDERS)
+    expected = np.hstack([np.zeros((WINDOW_MONTHS, 1)), np.cumsum(opened, axis=1)])
+    left = np.clip(wanted.astype(np.int64) - others - 1, 0, 7)
+    number: Floats = (others + expected[:, left]).astype(np.float32)
+    return number
 
 
 def coverage(*, remaining_months: NDArray[np.integer], purchase_rate: Floats, mix: NDArray[np.float64]) -> Floats:
@@ -187,7 +262,8 @@ def default_path(
     *,
     bucket: Bytes,
     months_on_book: NDArray[np.integer],
-    others: NDArray[np.integer],
+    others: Floats,
+    distress: Floats,
     cover: Floats,
     factors: NDArray[np.float64],
 ) -> Floats:
@@ -197,7 +273,9 @@ def default_path(
         risk: the accounts' risk.
         bucket: where they stand today, ``[accounts]``.
         months_on_book: today, ``[accounts]``.
-        others: other lenders of the borrower today, ``[accounts]``.
+        others: other lenders of the borrower to be expected, ``[months ahead, accounts]``.
+        distress: the chance of being overdue elsewhere given that today's arrears there are all there will
+            be, ``[months ahead, accounts]``; fresh arrears elsewhere are added here.
         cover: the chance that something is owed, ``[months ahead, accounts]``.
         factors: the macro factor of each month ahead, ``[months ahead]``.
 
@@ -207,10 +285,13 @@ def default_path(
     share = [(bucket == state).astype(np.float32) for state in range(4)]
     defaulted = (bucket == DEFAULTED).astype(np.float32)
     rolls = np.where(risk.fraud, _fraud_rolls()[..., None], ROLLS[..., None]).astype(np.float32)
+    lift = np.exp(risk.distress)
     path = np.empty((len(factors), len(bucket)), dtype=np.float32)
     for ahead, factor in enumerate(factors):
-        missed = risk.hazard(months_on_book=months_on_book + ahead + 1, others=others, factor=float(factor))
-        missed = missed * cover[ahead] * share[CURRENT]
+        calm = risk.hazard(months_on_book=months_on_book + ahead + 1, others=others[ahead], factor=float(factor))
+        there = distress[ahead] + (1.0 - distress[ahead]) * np.minimum(risk.contagion * others[ahead] * calm, 1.0)
+        lifted = calm * lift / (1.0 + calm * (lift - 1.0))
+        missed = (calm + there * (lifted - calm)) * cover[ahead] * share[CURRENT]
         arrears = [sum(rolls[row, state] * share[row + 1] for row in range(3)) for state in range(5)]
         share = [share[CURRENT] - missed + arrears[0], missed + arrears[1], arrears[2], arrears[3]]
         defaulted = defaulted + arrears[DEFAULTED]
