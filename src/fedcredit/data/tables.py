@@ -32,11 +32,11 @@ def load_portfolio(
 
     A public table is looked for in the folder of ``FEDCREDIT_DATA``, then in the user's cache
     (``FEDCREDIT_CACHE`` or ``~/.cache/fedcredit``), then downloaded into the cache. No network is
-    used when the file is there.
+    used when the file is there. A market is simulated.
 
     Args:
         portfolio: the experiment's portfolio.
-        progress: told the table, bytes done and bytes there are, while one is downloaded.
+        progress: told the table, bytes done and bytes there are, while one is downloaded; of a market, the months.
         sources: the known public tables.
 
     Returns:
@@ -48,6 +48,10 @@ def load_portfolio(
     if isinstance(portfolio, spec.PublicTable):
         table = _public_table(portfolio.table, sources[portfolio.table], progress)
         return portfolio_from_table(table, public_schema(portfolio.table))
+    if isinstance(portfolio, spec.MarketPortfolio):
+        from fedcredit.data.market.portfolio import market_portfolio
+
+        return market_portfolio(portfolio, progress=progress)
     schema = read_schema(portfolio.schema_file)
     table = (read_csv if portfolio.kind == "csv" else read_parquet)(Path(portfolio.path))
     try:

@@ -122,7 +122,9 @@ def _devices(settings: MarketSettings, willingness: Floats) -> dict[str, Any]:
     home = (draw.random(count, np.float32) < _HOME_ADDRESS_SHARE)[eldest]
     shared = home & (draw.random(count, np.float32) < _SHARED_DEVICE_SHARE / _HOME_ADDRESS_SHARE)[eldest]
     return {
-        "device_age_months": np.round(draw.exponential(16.0, count) / restless, 1).astype(np.float32),
+        "device_age_months": np.round(np.minimum(draw.exponential(16.0, count) / restless, 120.0), 1).astype(
+            np.float32
+        ),
         "devices_12m": (1 + draw.poisson(0.25 * restless)).clip(1, 12).astype(np.int8),
         "addresses_12m": (1 + draw.poisson(0.45 * restless)).clip(1, 12).astype(np.int8),
         "address_matches": draw.random(count, np.float32) > 0.12 * restless,

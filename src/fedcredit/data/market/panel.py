@@ -198,11 +198,13 @@ def _pay(
     strength += np.float32(1.05) + np.float32(1.1) * draw.standard_normal(len(who), np.float32)
     _explain(books, borrowers, rows, who, before, after, factor, draw)
     paid, on_time = _payments(books, rows, before, after, due, np.clip(strength, 0.0, 1.0))
+    books.balance[rows] -= paid
     fresh = np.flatnonzero((after == DEFAULTED) & (before != DEFAULTED))
     books.default_month[fresh] = month
     books.losses.strike(fresh, books.balance[fresh], books.reason[fresh], month)
-    paid += books.losses.recovered(rows, month)
-    books.balance[rows] = np.maximum(books.balance[rows] - paid, 0.0)
+    recovered = np.minimum(books.losses.recovered(rows, month), books.balance[rows])
+    books.balance[rows] -= recovered
+    paid += recovered
     books.bucket[rows] = after
     overdue = np.flatnonzero(after > CURRENT)
     books.overdue_of = np.bincount(who[overdue], minlength=len(books.overdue_of)).astype(np.int8)

@@ -31,9 +31,9 @@ def draw_rings(settings: MarketSettings) -> Ints:
     draw = generator(seed=settings.seed, entity="rings")
     members = round(RING_SHARE * _ACCOUNTS_PER_BORROWER * settings.num_borrowers)
     sizes = draw.integers(_SMALLEST, _LARGEST + 1, members // _SMALLEST + 1)
-    number = int(np.searchsorted(np.cumsum(sizes), members, side="right"))
+    labels = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)[:members]
+    labels = labels[np.bincount(labels, minlength=len(sizes))[labels] >= _SMALLEST]
     ring = np.full(settings.num_borrowers, -1, dtype=np.int32)
-    labels = np.repeat(np.arange(number, dtype=np.int32), sizes[:number])
     ring[draw.permutation(settings.num_borrowers)[: len(labels)]] = labels
     return ring
 

@@ -35,7 +35,7 @@ CO_DEBT, MOST_CO_DEBT, HEAVY_USE_FACTOR = 0.25, 4, 1.5
 GIG_LOADING = 1.3
 DISTRESS, BANK_DISTRESS = 1.5, 0.4
 _SEASONING, _SEASONING_MONTHS = 0.9, 4.0
-_NEW_DEVICE_MONTHS, _FIRST_ORDER_MONTHS, _NEW_DEVICE_SHIFT = 2.0, 3, 1.2
+_NEW_DEVICE_MONTHS, _FIRST_ORDER_MONTHS, _NEW_DEVICE_SHIFT = 2.5, 3, 1.4
 _WEIGHTS = {"willingness": 0.67, "ability": 0.28, "frailty": 0.50}
 _STANDING = 1.1
 _CALIBRATION_ACCOUNTS, _BISECTIONS = 8000, 40
@@ -148,7 +148,7 @@ def _parts(borrowers: Borrowers, accounts: Accounts) -> list[Floats]:
     income += np.array([0.0, 0.28, 0.12, 0.20], dtype=np.float32)[borrowers.job[who]]
     income += -0.11 * np.log1p(borrowers.job_tenure_months[who] / 6.0) + 0.05 * (borrowers.city_tier[who] - 3)
     income += 0.18 * ((age - 37.0) / 12.0) ** 2 - _WEIGHTS["ability"] * borrowers.ability[who]
-    device = 0.30 * np.exp(-borrowers.device_age_months[who] / 5.0) + 0.20 * np.minimum(
+    device = 0.36 * np.exp(-borrowers.device_age_months[who] / 5.0) + 0.20 * np.minimum(
         borrowers.devices_12m[who] - 1, 3
     )
     device += 0.18 * np.minimum(borrowers.addresses_12m[who] - 1, 3)

@@ -90,8 +90,7 @@ def test_only_who_is_overdue_has_a_reason_and_each_trait_gives_its_own(market: M
     month, account = np.nonzero(panel.reason)
     cannot = panel.reason[month, account] == 1
     weaker = market.borrowers.ability[who[account]] < market.borrowers.willingness[who[account]]
-    assert weaker[cannot].mean() > 0.7
-    assert weaker[~cannot].mean() < 0.5
+    assert weaker[cannot].mean() > weaker[~cannot].mean() + 0.2
 
 
 def test_a_lender_accepts_at_its_cut_off_and_above(market: Market) -> None:
