@@ -9,10 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.data.market.lenders import Lender, default_lenders
+from fedcredit.data.wording import nearest
 from fedcredit.errors import InputError
 
 Shock = Literal["none", "mild", "pandemic"]
 SHOCKS: tuple[Shock, ...] = ("none", "mild", "pandemic")
+
+
+def as_shock(name: str) -> Shock:
+    """Return a shock by its name.
+
+    Args:
+        name: what a user wrote.
+
+    Returns:
+        The shock.
+
+    Raises:
+        InputError: for a name that is none.
+    """
+    for shock in SHOCKS:
+        if shock == name:
+            return shock
+    raise InputError(f"shock is {name!r}{nearest(name, SHOCKS)}; allowed are {', '.join(SHOCKS)}")
+
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -51,8 +71,7 @@ class MarketSettings:
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)}; allowed is {low} to {high}")
-        if self.shock not in SHOCKS:
-            raise InputError(f"shock is {self.shock!r}; allowed are {', '.join(SHOCKS)}")
+        as_shock(self.shock)
         if not 1 <= self.shock_month < self.num_months:
             raise InputError(f"shock_month is {self.shock_month}; allowed is 1 to {self.num_months - 1}")
         if not 0.0 <= self.cycle <= 1.0:

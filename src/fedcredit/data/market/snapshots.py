@@ -34,7 +34,7 @@ from fedcredit.data.market.risk import (
     hazard_path,
     others_ahead,
 )
-from fedcredit.data.market.settings import WINDOW_MONTHS, Floats
+from fedcredit.data.market.settings import WINDOW_MONTHS, Floats, MarketSettings
 from fedcredit.data.market.simulate import Market
 from fedcredit.data.market.streams import generator
 from fedcredit.errors import InputError
@@ -104,9 +104,7 @@ def behavioural_snapshot(market: Market, month: int, *, worst: int = M2) -> Snap
         InputError: for a month without enough history or future.
     """
     settings, accounts, panel = market.settings, market.accounts, market.history.panel
-    last = settings.num_months - 1 - WINDOW_MONTHS
-    if not HISTORY_MONTHS <= month <= last:
-        raise InputError(f"snapshot month is {month}; allowed is {HISTORY_MONTHS} to {last}")
+    check_month(settings, month)
     seen = (accounts.opened <= month - HISTORY_MONTHS) & (panel.balance[month] > 0)
     rows = np.flatnonzero(seen & (panel.bucket[month] <= min(worst, M3)))
     months = np.full(len(rows), month)
@@ -117,6 +115,21 @@ def behavioural_snapshot(market: Market, month: int, *, worst: int = M2) -> Snap
     )
     columns |= _behaviour(market, rows, month)
     return _snapshot(market, rows, months, columns)
+
+
+def check_month(settings: MarketSettings, month: int) -> None:
+    """Refuse a snapshot month without enough history or future.
+
+    Args:
+        settings: the market's settings.
+        month: the month.
+
+    Raises:
+        InputError: naming the months that are allowed.
+    """
+    last = settings.num_months - 1 - WINDOW_MONTHS
+    if not HISTORY_MONTHS <= month <= last:
+        raise InputError(f"snapshot month is {month}; allowed is {HISTORY_MONTHS} to {last}")
 
 
 def application_snapshot(market: Market) -> Snapshot:
