@@ -16,7 +16,7 @@ INCOME_CUTS = (2000.0, 3500.0, 5000.0, 7000.0, 10_000.0, 15_000.0, 25_000.0)
 Columns = dict[str, NDArray[Any]]
 Rows = NDArray[np.integer]
 _SEEN_ENQUIRIES, _STRAY_ENQUIRIES = 0.85, 0.3
-_SEEN_LENDERS, _STRAY_LENDERS = 0.5, 0.25
+_SEEN_LENDERS, _STRAY_LENDERS = 0.45, 0.3
 
 
 def application_columns(market: Market) -> Columns:

@@ -144,11 +144,11 @@ def _parts(borrowers: Borrowers, accounts: Accounts) -> list[Floats]:
     """Return the log-odds by group of risk: repayment, utilisation, co-debt, income, device, scenario."""
     who = accounts.borrower
     age = borrowers.age[who].astype(np.float32)
-    income = -0.24 * np.tanh(np.log(borrowers.income[who] / MEDIAN_INCOME) / 0.7)
+    income = -0.19 * np.tanh(np.log(borrowers.income[who] / MEDIAN_INCOME) / 0.7)
     income += np.array([0.0, 0.28, 0.12, 0.20], dtype=np.float32)[borrowers.job[who]]
-    income += -0.11 * np.log1p(borrowers.job_tenure_months[who] / 6.0) + 0.05 * (borrowers.city_tier[who] - 3)
+    income += -0.08 * np.log1p(borrowers.job_tenure_months[who] / 6.0) + 0.05 * (borrowers.city_tier[who] - 3)
     income += 0.18 * ((age - 37.0) / 12.0) ** 2 - _WEIGHTS["ability"] * borrowers.ability[who]
-    device = 0.36 * np.exp(-borrowers.device_age_months[who] / 5.0) + 0.20 * np.minimum(
+    device = 0.28 * np.exp(-borrowers.device_age_months[who] / 5.0) + 0.20 * np.minimum(
         borrowers.devices_12m[who] - 1, 3
     )
     device += 0.18 * np.minimum(borrowers.addresses_12m[who] - 1, 3)
