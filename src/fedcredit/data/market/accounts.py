@@ -119,6 +119,6 @@ def pick_by_lender(mixes: Sequence[tuple[float, ...]], lender: Bytes, uniform: F
 
 def _limits(settings: MarketSettings, borrowers: Borrowers, score: Floats, borrower: Ints, lender: Bytes) -> Floats:
     multiple = np.array([item.limit_to_income for item in settings.lenders], dtype=np.float32)[lender]
-    limit = multiple * borrowers.income[borrower] ** 0.7 * 5500.0**0.3 * np.exp(0.15 * score)
+    limit = multiple * borrowers.income[borrower] ** 0.6 * 5500.0**0.4 * np.exp(0.15 * score)
     rounded: Floats = (np.round(np.clip(limit, *_LIMITS) / 100.0) * 100.0).astype(np.float32)
     return rounded

@@ -53,8 +53,7 @@ def design(market: Market, snapshot: Snapshot, *, extra: dict[str, NDArray[Any]]
         The design.
     """
     columns = snapshot.columns | (extra or {})
-    key = (market.accounts.borrower[snapshot.account].astype(np.uint64) + np.uint64(1)) * _HASH
-    in_train = (key >> np.uint64(40)) / 2.0**24 < TRAIN_SHARE
+    in_train = place_of(market.accounts.borrower[snapshot.account], salt=0) < TRAIN_SHARE
     return Design(
         names=tuple(columns),
         rows=np.column_stack([column.astype(np.float64) for column in columns.values()]),
@@ -63,6 +62,21 @@ def design(market: Market, snapshot: Snapshot, *, extra: dict[str, NDArray[Any]]
         train=np.flatnonzero(in_train),
         test=np.flatnonzero(~in_train),
     )
+
+
+def place_of(key: NDArray[np.integer], *, salt: int) -> NDArray[np.float64]:
+    """Scatter whole numbers over [0, 1) by multiplicative hashing, twice.
+
+    Args:
+        key: whole numbers, ``[rows]``.
+        salt: another number gives another order.
+
+    Returns:
+        Places, ``[rows]``, equal for equal keys.
+    """
+    mixed = (key.astype(np.uint64) + np.uint64(1 + 1_000_003 * salt)) * _HASH
+    mixed = (mixed ^ (mixed >> np.uint64(29))) * _HASH
+    return (mixed >> np.uint64(40)) / 2.0**24
 
 
 def trees(rows: Matrix, default: NDArray[np.int8], is_category: NDArray[np.bool_], *, seed: int = 0) -> Score:
@@ -107,7 +121,7 @@ def raw_logistic(rows: Matrix, default: NDArray[np.int8], is_category: NDArray[n
 
 
 def binned_logistic(
-    rows: Matrix, default: NDArray[np.int8], is_category: NDArray[np.bool_], *, strength: float = 0.1
+    rows: Matrix, default: NDArray[np.int8], is_category: NDArray[np.bool_], *, strength: float = 0.03
 ) -> Score:
     """Fit a logistic regression on ten quantile bins of every column: a scorecard.
 

@@ -97,7 +97,7 @@ def _lender(kind: LenderKind, place: int) -> Lender:
         limit_to_income={"bank": 2.5, "bnpl": 1.1, "consumer_finance": 1.8}[kind] * (1.0 + 0.1 * step),
         fee_rate={"bank": 0.0065, "bnpl": 0.008, "consumer_finance": 0.0095}[kind] + 0.0005 * step,
         macro_loading={"bank": 0.002, "bnpl": 0.065, "consumer_finance": 0.085}[kind] * (1.0 + 0.04 * step),
-        target_pd={"bank": 0.0102, "bnpl": 0.022, "consumer_finance": 0.0345}[kind] * (1.0 + 0.05 * step),
+        target_pd={"bank": 0.0106, "bnpl": 0.022, "consumer_finance": 0.0345}[kind] * (1.0 + 0.05 * step),
         tilts=_tilts(kind, place),
         collects=_EVERYONE | _COLLECTED[kind] | ({"contacts"} if kind != "bank" and place % 2 == 0 else frozenset()),
     )

@@ -186,7 +186,7 @@ def _behaviour(market: Market, rows: Rows, month: int) -> Columns:
     bought = panel.bought[window, rows]
     plans = (bought > 0).sum(axis=0)
     discipline = accounts.discipline[rows]
-    night = draw.binomial(orders, 1.0 / (1.0 + np.exp(1.6 + 0.38 * discipline)))
+    night = draw.binomial(orders, 1.0 / (1.0 + np.exp(1.6 + 0.34 * discipline)))
     returned = draw.binomial(orders, 1.0 / (1.0 + np.exp(2.2 + 0.35 * discipline)))
     early = draw.binomial(owing, 1.0 / (1.0 + np.exp(1.3 - 0.5 * discipline)))
     some = np.where(orders > 0, orders, np.nan)
