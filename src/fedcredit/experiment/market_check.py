@@ -14,8 +14,8 @@ from rich.table import Table
 from fedcredit.credit.discrimination import auc
 from fedcredit.data.contract import draw_up
 from fedcredit.data.institution import Institution, build_institutions
-from fedcredit.data.market import bands
-from fedcredit.data.market.bands import Figure
+from fedcredit.data.market import bands, history_bands
+from fedcredit.data.market.figures import TITLES, Figure
 from fedcredit.data.market.panel import Progress
 from fedcredit.data.market.portfolio import market_schema
 from fedcredit.data.market.settings import MarketSettings
@@ -81,9 +81,9 @@ def _stages(settings: MarketSettings) -> Iterator[Callable[[], list[Figure]]]:
     )  # fmt: skip
     for of_view in by_view:
         yield lambda of_view=of_view: of_view(seen)  # type: ignore[misc]
-    yield lambda: bands.rolls(market) + bands.vintages(market)
+    yield lambda: history_bands.rolls(market) + history_bands.vintages(market)
     yield lambda: [privacy_cost(market)]
-    yield lambda: bands.shocked(
+    yield lambda: history_bands.shocked(
         market if settings.shock == "none" else simulate(replace(settings, shock="none", forbearance=False)),
         simulate(replace(settings, shock="pandemic")),
     )
@@ -101,10 +101,10 @@ def print_bands(figures: Sequence[Figure], console: Console) -> None:
         table.add_column(name, justify="right" if name in ("band", "value") else "left")
     for figure in figures:
         verdict = "pass" if figure.passes else "too small a market" if np.isnan(figure.value) else "FAIL"
-        table.add_row(str(figure.band), f"{bands.TITLES[figure.band]}: {figure.name}", *_numbers(figure), verdict)
+        table.add_row(str(figure.band), f"{TITLES[figure.band]}: {figure.name}", *_numbers(figure), verdict)
     console.print(table)
-    passed = [band for band in bands.TITLES if all(figure.passes for figure in figures if figure.band == band)]
-    console.print(f"{len(passed)} of {len(bands.TITLES)} bands pass")
+    passed = [band for band in TITLES if all(figure.passes for figure in figures if figure.band == band)]
+    console.print(f"{len(passed)} of {len(TITLES)} bands pass")
 
 
 def _numbers(figure: Figure) -> tuple[str, str]:
