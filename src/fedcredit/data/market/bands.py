@@ -178,8 +178,9 @@ def lenders_differ(seen: Views) -> list[Figure]:
             if not np.isnan(column[own]).all():
                 rest = column[~own]
                 shifts.append(stability_index(rest[~np.isnan(rest)], column[own][~np.isnan(column[own])]))
+    spread = float(max(rates) / min(rates)) if min(rates) > 0 else INFINITE
     return [
-        Figure(band=5, name="highest bad rate over lowest", value=max(rates) / min(rates), low=1.5, high=6.0),
+        Figure(band=5, name="highest bad rate over lowest", value=spread, low=1.5, high=6.0),
         Figure(band=5, name="median PSI of a column", value=float(np.median(shifts)), low=0.005, high=0.1),
         Figure(band=5, name="largest PSI of a column", value=float(max(shifts)), low=0.25, high=INFINITE),
     ]
