@@ -33,11 +33,11 @@ def load_portfolio(
 
     A public table is looked for in the folder of ``FEDCREDIT_DATA``, then in the user's cache
     (``FEDCREDIT_CACHE`` or ``~/.cache/fedcredit``), then downloaded into the cache. No network is
-    used when the file is there. A file of the same content as before in this process is not read again.
+    used when the file is there. A market is simulated. What this process has had before is not read again.
 
     Args:
         portfolio: the experiment's portfolio.
-        progress: told the table, bytes done and bytes there are, while one is downloaded.
+        progress: told the table, bytes done and bytes there are, while one is downloaded; of a market, the months.
         sources: the known public tables.
 
     Returns:
@@ -52,6 +52,11 @@ def load_portfolio(
         content = content_of(path)
         key = None if content is None else (name, source, content)
         return table_of(key, lambda: portfolio_from_table(_verified(name, path, source), public_schema(name)))
+    if isinstance(portfolio, spec.MarketPortfolio):
+        from fedcredit.data.market.portfolio import market_portfolio
+
+        market = portfolio
+        return table_of(market, lambda: market_portfolio(market, progress=progress))
     content = content_of(Path(portfolio.path), Path(portfolio.schema_file))
     return table_of(None if content is None else (portfolio, content), lambda: _own_table(portfolio))
 

@@ -21,7 +21,7 @@ from fedcredit.data.tables import load_portfolio, public_schema
 from fedcredit.errors import InputError
 from fedcredit.experiment.prepare import Prepared, initial_network
 from fedcredit.experiment.remarks import remarks
-from fedcredit.experiment.spec import Experiment, PublicTable
+from fedcredit.experiment.spec import Experiment, MarketPortfolio, PublicTable
 from fedcredit.experiment.trial import seconds_a_round
 from fedcredit.experiment.wording import PRIVATE_REFERENCES, epsilon_text
 from fedcredit.federation.traffic import Traffic, traffic
@@ -143,6 +143,10 @@ def _schema(experiment: Experiment) -> Schema:
     portfolio = experiment.portfolio
     if isinstance(portfolio, PublicTable):
         return public_schema(portfolio.table)
+    if isinstance(portfolio, MarketPortfolio):
+        from fedcredit.data.market.portfolio import market_schema
+
+        return market_schema(portfolio.view)
     return read_schema(portfolio.schema_file)
 
 

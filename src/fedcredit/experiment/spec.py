@@ -44,7 +44,38 @@ class FileTable(Part):
     schema_file: Annotated[str, Field(min_length=1)]
 
 
-Portfolio = Annotated[PublicTable | FileTable, Field(discriminator="kind")]
+MarketView = Literal["behaviour", "application"]
+
+
+class MarketPortfolio(Part):
+    """The simulated market: lenders of three kinds with shared borrowers, over 36 months.
+
+    ``view: behaviour`` has one row per account and snapshot month, ``view: application`` one row per
+    account at its opening. ``shock_month`` is the first bad month of the named shock.
+    """
+
+    kind: Literal["market"] = "market"
+    num_borrowers: Annotated[int, Field(ge=500, le=2_000_000)] = 60_000
+    market_seed: Seed = 1
+    view: MarketView = "behaviour"
+    snapshot_months: Annotated[tuple[Annotated[int, Field(ge=6, le=23)], ...], Field(min_length=1)] = (17,)
+    shock: Literal["none", "mild", "pandemic"] = "none"
+    shock_month: Annotated[int, Field(ge=1, le=35)] = 18
+    forbearance: bool = False
+    num_banks: Annotated[int, Field(ge=0, le=100)] = 3
+    num_bnpl: Annotated[int, Field(ge=0, le=100)] = 4
+    num_consumer_finance: Annotated[int, Field(ge=0, le=100)] = 3
+
+    @model_validator(mode="after")
+    def _at_least_two_lenders(self) -> MarketPortfolio:
+        if self.num_banks + self.num_bnpl + self.num_consumer_finance < 2:
+            raise ValueError("the market needs at least two lenders; raise num_banks, num_bnpl or num_consumer_finance")
+        if len(set(self.snapshot_months)) < len(self.snapshot_months):
+            raise ValueError("a month stands twice in snapshot_months; write each once")
+        return self
+
+
+Portfolio = Annotated[PublicTable | FileTable | MarketPortfolio, Field(discriminator="kind")]
 
 
 class NaturalPartition(Part):

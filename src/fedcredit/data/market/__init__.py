@@ -1,0 +1,1 @@
+"""A simulated market of lenders with shared borrowers and known truth."""
