@@ -156,6 +156,7 @@ def _lender(prepared: Prepared, name: str, ledger: PrivacyLedger | None) -> Lend
         event=event if private else None,
         trainer=trainer("vectorised"),
         predict=predictor("vectorised"),
+        computed_by="vectorised on cpu",
     )
     return replace(lender, trainer=_failing_trainer) if _fails(experiment, name) else lender
 

@@ -52,6 +52,7 @@ def train_directly(
     strategy: Strategy,
     num_rounds: int,
     trainer: LocalRound,
+    computed_by: str,
 ) -> NDArray[np.float32]:
     """Train over rounds with full participation and return the parameters that are released.
 
@@ -65,6 +66,7 @@ def train_directly(
         strategy: aggregator, server optimiser and averaging.
         num_rounds: at least 1.
         trainer: computes the local rounds.
+        computed_by: its name, as `fedcredit.experiment.prepare.trainer_name` tells it.
 
     Returns:
         Flat parameters, ``[num_parameters]``.
@@ -75,7 +77,9 @@ def train_directly(
         sent = state.parameters
         updates = np.empty((len(participants), sent.size), dtype=np.float64)
         for position, participant in enumerate(participants):
-            outcome = _one_round(network, sent, participant, release, fingerprint, seed, server_round, trainer)
+            outcome = _one_round(
+                network, sent, participant, release, fingerprint, seed, server_round, trainer, computed_by
+            )
             updates[position] = outcome.astype(np.float64) - sent
         state = server_step(strategy, state, aggregate(strategy.aggregator, updates, weights))
     return released(state)
@@ -90,6 +94,7 @@ def _one_round(
     seed: int,
     server_round: int,
     trainer: LocalRound,
+    computed_by: str,
 ) -> NDArray[np.float32]:
     streams = RoundStreams(
         sampling=private_stream(
@@ -102,7 +107,13 @@ def _one_round(
     )
     entry = None
     if participant.event is not None:
-        digest = release_digest(fingerprint=fingerprint, release=release, server_round=server_round, parameters=sent)
+        digest = release_digest(
+            fingerprint=fingerprint,
+            computed_by=computed_by,
+            release=release,
+            server_round=server_round,
+            parameters=sent,
+        )
         entry = Release(name=release, server_round=server_round, event=participant.event, digest=digest)
         for ledger in participant.ledgers:
             ledger.intend(entry)

@@ -19,7 +19,7 @@ from fedcredit.data.institution import Institution, build_institutions
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.tables import data_checksum, load_portfolio
 from fedcredit.experiment.fingerprint import fingerprint
-from fedcredit.experiment.spec import Experiment
+from fedcredit.experiment.spec import Experiment, Trainer
 from fedcredit.federation.client import Lender
 from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec, to_pd
 from fedcredit.privacy.accounting.ledger import PrivacyLedger, ledger_path
@@ -27,7 +27,7 @@ from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
 from fedcredit.seeds import Stream, private_stream, public_stream
 from fedcredit.training.contract import LocalSettings
-from fedcredit.training.trainers import predictor, trainer
+from fedcredit.training.trainers import computed_by, predictor, trainer
 
 Progress = Callable[[str, int, int], None]
 SYNC_VARIABLE = "FEDCREDIT_LEDGER_SYNC"
@@ -97,6 +97,19 @@ def initial_network(experiment: Experiment, network: DefaultNetwork) -> NDArray[
         Flat parameters, ``[num_parameters]``.
     """
     return initial_parameters(network, public_stream(seed=experiment.seed, purpose="initialisation"))
+
+
+def trainer_name(asked: Trainer, network: DefaultNetwork) -> str:
+    """Name what computes the local rounds of a network, for what must not be mixed: releases and results folders.
+
+    Args:
+        asked: the experiment's trainer.
+        network: the network.
+
+    Returns:
+        The trainer that computes, which may stand in for the one that was asked for, and its device.
+    """
+    return f"{computed_by(asked.kind, network).partition(',')[0]} on {asked.device}"
 
 
 def predict_pd(
@@ -198,6 +211,7 @@ def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict
             event=prepared.plan.round_event(institution.name) if prepared.plan.is_private else None,
             trainer=trainer(experiment.trainer.kind, device=experiment.trainer.device),
             predict=predictor(experiment.trainer.kind),
+            computed_by=trainer_name(experiment.trainer, prepared.network),
         )
         for institution in prepared.institutions
     }

@@ -20,7 +20,7 @@ from fedcredit.data.contract import ContractTable, draw_up
 from fedcredit.data.institution import Loans
 from fedcredit.experiment import one_shot
 from fedcredit.experiment.direct import Participant, train_directly
-from fedcredit.experiment.prepare import Prepared, initial_network, local_settings, predict_pd
+from fedcredit.experiment.prepare import Prepared, initial_network, local_settings, predict_pd, trainer_name
 from fedcredit.experiment.spec import Adam, FixedSteps, Network, Reference, Sgd, Strategy
 from fedcredit.federation.protocol import release_digest
 from fedcredit.model.network import DefaultNetwork, network_from_spec
@@ -203,7 +203,11 @@ def _one_shot_noise(
     name = REFERENCE_ONE_SHOT
     event = GaussianSteps(sampling_probability=1.0, noise_multiplier=multiplier, num_steps=1)
     digest = release_digest(
-        fingerprint=prepared.fingerprint, release=name, server_round=1, parameters=np.zeros(0, dtype=np.float32)
+        fingerprint=prepared.fingerprint,
+        computed_by="numpy",
+        release=name,
+        server_round=1,
+        parameters=np.zeros(0, dtype=np.float32),
     )
     entry = Release(name=name, server_round=1, event=event, digest=digest)
     ledger.intend(entry)
@@ -247,6 +251,7 @@ def _pooled_network(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) ->
         strategy=_OPEN_STRATEGY,
         num_rounds=_OPEN_ROUNDS,
         trainer=trainer(prepared.experiment.trainer.kind, device=prepared.experiment.trainer.device),
+        computed_by=trainer_name(prepared.experiment.trainer, prepared.network),
     )
     return _score(prepared, prepared.network, parameters)
 
@@ -308,6 +313,7 @@ def _train(
         strategy=_direct_strategy(prepared),
         num_rounds=prepared.experiment.training.num_rounds,
         trainer=trainer(prepared.experiment.trainer.kind, device=prepared.experiment.trainer.device),
+        computed_by=trainer_name(prepared.experiment.trainer, network),
     )
 
 

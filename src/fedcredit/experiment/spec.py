@@ -211,9 +211,9 @@ class Privacy(Part):
     privacy_unit: Literal["loan"] = "loan"
     neighboring_relation: Literal["zero_out"] = "zero_out"
     target_epsilon: Annotated[float, Field(gt=0.0)] | None = None
-    noise_multiplier: Positive | None = None
+    noise_multiplier: Annotated[float, Field(ge=1e-3, allow_inf_nan=False)] | None = None
     target_delta: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-6
-    clipping_norm: Positive = 2.5
+    clipping_norm: Annotated[float, Field(ge=1e-6, allow_inf_nan=False)] = 2.5
 
     @model_validator(mode="after")
     def _exactly_one_dial(self) -> Privacy:

@@ -75,6 +75,7 @@ class Lender:
     event: GaussianSteps | None
     trainer: LocalRound
     predict: PredictLogit
+    computed_by: str
     mode: str = SIMULATED
 
 
@@ -233,6 +234,7 @@ def _intend(lender: Lender, request: ModelRequest) -> Release | None:
         raise LedgerRefusedError("a private round needs a ledger")
     digest = release_digest(
         fingerprint=lender.fingerprint,
+        computed_by=lender.computed_by,
         release=FEDERATION,
         server_round=request.server_round,
         parameters=request.parameters,

@@ -289,11 +289,14 @@ def check_reply(content: RecordDict, *, message_type: str, mode: str) -> None:
         raise ProtocolError(f"a reply to {message_type} holds other keys than its allow-list in mode {mode}")
 
 
-def release_digest(*, fingerprint: str, release: str, server_round: int, parameters: NDArray[np.float32]) -> str:
+def release_digest(
+    *, fingerprint: str, computed_by: str, release: str, server_round: int, parameters: NDArray[np.float32]
+) -> str:
     """Name a private release by everything that decides it: the same digest, the same bytes.
 
     Args:
         fingerprint: the experiment's fingerprint.
+        computed_by: the trainer that computes it; two trainers agree in all but the last bits.
         release: the name of the release, for example ``"federation"``.
         server_round: the round, from 1.
         parameters: incoming flat parameters, ``[num_parameters]``.
@@ -301,7 +304,7 @@ def release_digest(*, fingerprint: str, release: str, server_round: int, paramet
     Returns:
         A SHA-256, in hexadecimal.
     """
-    digest = hashlib.sha256("\0".join((_RELEASE, fingerprint, release, str(server_round), "")).encode())
+    digest = hashlib.sha256("\0".join((_RELEASE, fingerprint, computed_by, release, str(server_round), "")).encode())
     digest.update(parameters.astype("<f4", copy=False).tobytes())
     return digest.hexdigest()
 

@@ -105,6 +105,7 @@ def test_the_digest_of_a_release_is_that_of_its_inputs(lender: Lender, ledger_fi
     assert (release.name, release.server_round, release.event) == ("federation", 5, lender.event)
     assert release.digest == protocol.release_digest(
         fingerprint=lender.fingerprint,
+        computed_by=lender.computed_by,
         release="federation",
         server_round=5,
         parameters=np.zeros(lender.network.num_parameters, dtype=np.float32),

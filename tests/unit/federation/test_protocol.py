@@ -165,20 +165,38 @@ def test_the_error_codes_are_not_flowers() -> None:
 
 
 def test_a_release_digest_depends_on_each_of_its_parts() -> None:
-    given_parts = {"fingerprint": "f", "release": "federation", "server_round": 1, "parameters": PARAMETERS}
-    other = {"fingerprint": "g", "release": "reference.alone", "server_round": 2, "parameters": -PARAMETERS}
+    given_parts = {
+        "fingerprint": "f",
+        "computed_by": "compiled on cpu",
+        "release": "federation",
+        "server_round": 1,
+        "parameters": PARAMETERS,
+    }
+    other = {
+        "fingerprint": "g",
+        "computed_by": "vectorised on cpu",
+        "release": "reference.alone",
+        "server_round": 2,
+        "parameters": -PARAMETERS,
+    }
     digests = {release_digest(**{**given_parts, key: other[key]}) for key in other}
     digests.add(release_digest(**given_parts))
-    assert len(digests) == 5
+    assert len(digests) == 6
 
 
 def test_a_release_digest_is_pinned() -> None:
-    digest = release_digest(fingerprint="f", release="federation", server_round=1, parameters=PARAMETERS)
+    digest = release_digest(
+        fingerprint="f", computed_by="compiled on cpu", release="federation", server_round=1, parameters=PARAMETERS
+    )
     assert digest == release_digest(
-        fingerprint="f", release="federation", server_round=1, parameters=PARAMETERS.astype(">f4")
+        fingerprint="f",
+        computed_by="compiled on cpu",
+        release="federation",
+        server_round=1,
+        parameters=PARAMETERS.astype(">f4"),
     )
     assert digest == PINNED_DIGEST
 
 
-# SHA-256 of b"fedcredit/release/1\0f\0federation\x001\0" followed by the three float32 numbers.
-PINNED_DIGEST = "bf8a7829bba27e4e1abe5dfd59608a0bcadb7d180f19427eacfe8395cbe5b6ab"
+# SHA-256 of b"fedcredit/release/1\0f\0compiled on cpu\0federation\x001\0" followed by the three float32 numbers.
+PINNED_DIGEST = "f10565637fc9a784e21b6c7feffe07f7f5767a4e480686df9860b4c59b7f95fa"

@@ -304,6 +304,7 @@ def _renyi_epsilon(events: Events, delta: float) -> float:
     curves = [_renyi(event.sampling_probability, event.noise_multiplier) for event in events]
     orders = curves[0].orders
     total = sum(event.num_steps * curve.divergences for event, curve in zip(events, curves, strict=True))
+    total = np.where(total >= 0.0, total, np.inf)
     bounds = total + np.log1p(-1.0 / orders) - np.log(delta * orders) / (orders - 1.0)
     if bool(np.any(delta**2 + np.expm1(-total) > 0.0)):
         return 0.0
@@ -336,7 +337,7 @@ def _computed_renyi(sampling_probability: float, noise_multiplier: float) -> dic
 
     accountant = dp_accounting.rdp.RdpAccountant()
     step = dp_accounting.PoissonSampledDpEvent(sampling_probability, dp_accounting.GaussianDpEvent(noise_multiplier))
-    with _silent_about_left_out_orders():
+    with _silent_about_left_out_orders(), np.errstate(over="ignore", invalid="ignore"):
         accountant.compose(step)
     return {"orders": [float(order) for order in accountant.orders], "divergences": [float(x) for x in accountant.rdp]}
 

@@ -67,6 +67,7 @@ class Book:
         digests: digest of each line.
         size: bytes read.
         free: line of the last intent of each release that may be repeated without charge.
+        digests_of: (name, round) -> digest of its last intent.
         committed: lines of intents that were followed by a commit or fault.
         steps: what the entries cost so far: steps by release name and (sampling probability, noise multiplier).
     """
@@ -77,6 +78,7 @@ class Book:
     digests: list[str] = field(default_factory=list)
     size: int = 0
     free: dict[Release, int] = field(default_factory=dict)
+    digests_of: dict[tuple[str, int], str] = field(default_factory=dict)
     committed: set[int] = field(default_factory=set)
     steps: dict[str, Counter[tuple[float, float]]] = field(default_factory=dict)
 
@@ -173,6 +175,7 @@ class Book:
             )
             release = Release(name=body["name"], server_round=body["server_round"], event=event, digest=body["release"])
             self.free[release] = line
+            self.digests_of[release.name, release.server_round] = release.digest
             run = None if body.get("fingerprint") is None else str(body["fingerprint"])
             self._add(Entry(kind=kind, release=release, num_noise_draws=None, fingerprint=run))
         else:

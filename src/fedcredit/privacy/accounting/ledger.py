@@ -150,10 +150,20 @@ class PrivacyLedger:
 
         Args:
             release: what is about to happen. An identical release that is already here is free.
+
+        Raises:
+            InputError: if the round is here with other inputs. Noise is named by name and round, so the
+                two releases would share it and their difference would have none.
         """
         self._ready()
         if release in self._book.free:
             return
+        if self._book.digests_of.get((release.name, release.server_round), release.digest) != release.digest:
+            raise InputError(
+                f"ledger {self._book.path}: round {release.server_round} of {release.name!r} is asked for again with "
+                "other weights, or by another trainer than before; both answers would carry the same noise. Begin a "
+                "run of its own: choose another seed or results_dir"
+            )
         self._book.append(intent_body(release), durable=self._sync_every_line)
 
     def commit(self, release: Release, num_noise_draws: int) -> None:

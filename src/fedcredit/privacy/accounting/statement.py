@@ -21,7 +21,7 @@ OVERLAPS = (2, 3)
 _MAX_CHOICES = 2000
 _RELATIONS = {"zero_out": "a loan is replaced by nothing, the number of loans is public"}
 _MODES = {
-    "simulated": "seeded noise: it holds against an adversary without the seed; ledgers are on the disk before results"
+    "simulated": "seeded noise: it holds against an adversary without the seed; ledgers are on the disk before records"
 }
 _ACCOUNTANTS = {"pld": "privacy-loss distribution", "rdp": "Renyi divergence", "closed_form": "exact Gaussian"}
 _WORDS = {1: "one", 2: "two", 3: "three"}

@@ -34,6 +34,7 @@ from fedcredit.training.compiled.tile import add_outer, multiply
 
 _F = np.float32
 _ZERO = _F(0.0)
+_LARGEST_INPUT = 2.0**80
 
 
 @reassociated
@@ -148,7 +149,10 @@ def _square(values):
 
 @exact
 def _squared_norms(layout, space, rows, squared):
-    """Set each loan's squared gradient norm: over linear layers, (1 + |input|^2) |gradient|^2 (Goodfellow 2015)."""
+    """Set each loan's squared gradient norm: over linear layers, (1 + |input|^2) |gradient|^2 (Goodfellow 2015).
+
+    A loan with an input beyond 2^40 counts as one without a finite norm: its clipped gradient could underflow.
+    """
     last = len(layout) - 1
     for row in range(rows):
         total = 0.0
@@ -157,7 +161,10 @@ def _squared_norms(layout, space, rows, squared):
             inputs = line[INPUT] + row * line[WIDTH]
             width = layout[place + 1][WIDTH] if place < last else 1
             gradient = line[GRADIENT] + row * width
-            total += (1.0 + _square(space[inputs : inputs + line[WIDTH]])) * _square(space[gradient : gradient + width])
+            size = _square(space[inputs : inputs + line[WIDTH]])
+            if not size <= _LARGEST_INPUT:
+                total = np.inf
+            total += (1.0 + size) * _square(space[gradient : gradient + width])
         squared[row] = total
 
 

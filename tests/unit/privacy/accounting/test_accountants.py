@@ -176,3 +176,10 @@ def test_grid_outside_its_range_is_refused(grid: float) -> None:
 def test_odd_corners_give_a_finite_bound(rate: float, noise: float, count: int) -> None:
     bound = epsilon([steps(rate, noise, count)], delta=1e-6)
     assert 0.0 <= bound.value <= quick_epsilon([steps(rate, noise, count)], delta=1e-6).value + 1e-9
+
+
+@pytest.mark.parametrize(("noise", "steps"), [(1e-155, 2), (1e-160, 1), (1e8, 10**6)])
+def test_a_divergence_that_is_no_number_or_negative_never_makes_a_release_free(noise: float, steps: int) -> None:
+    event = GaussianSteps(sampling_probability=0.25, noise_multiplier=noise, num_steps=steps)
+    assert quick_epsilon([event], delta=1e-11).value > 0.0
+    assert epsilon([event], delta=1e-11).value > 0.0

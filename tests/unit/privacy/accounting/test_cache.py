@@ -50,7 +50,10 @@ def test_another_version_of_the_library_or_of_the_cache_is_another_key(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache.store("epsilon", INPUTS, {"value": 1.0})
-    for versions in ({"cache_version": 1, "dp_accounting": "9.9"}, {"cache_version": 2, "dp_accounting": "0.6.0"}):
+    for versions in (
+        {"cache_version": cache.CACHE_VERSION, "dp_accounting": "9.9"},
+        {"cache_version": cache.CACHE_VERSION + 1, "dp_accounting": "0.6.0"},
+    ):
         monkeypatch.setattr(cache, "_versions", lambda versions=versions: versions)
         assert cache.load("epsilon", INPUTS) is None
     assert only_file(folder).is_file()
