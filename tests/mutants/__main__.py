@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     _import_what_is_slow()
     chosen = [found for found in (*INSIDE, *OUTSIDE_TRAINERS) if asked.only in (found.bug, *found.killers, "all")]
+    chosen = [found for found in chosen if not {*asked.without} & {*found.killers}]
     with tempfile.TemporaryDirectory(prefix="fedcredit-mutants-") as folder:
         tree, kept = Path(folder, "tree"), Path(folder, "kept")
         copy_tree(ROOT, tree)
@@ -164,6 +165,7 @@ def _table(outcomes: Sequence[Outcome]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
+    parser.add_argument("--without", nargs="*", default=[], metavar="PLACE", help="places to leave out")
     parser.add_argument("--only", default="all", metavar="BUG", help="one bug, by its words, or one place: a trainer")
     return parser
 

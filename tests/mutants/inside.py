@@ -329,6 +329,10 @@ INSIDE = (
         "no room left for rounding in the clip",
         at(_MECHANISM, "CLIP_MARGIN = 2.0**-10", "CLIP_MARGIN = 0.0"),
         compiled=f"{_LARGE}[aligned-compiled-1500]",
+    ),
+    mutant(
+        "no room left for rounding in the clip",
+        at(_MECHANISM, "CLIP_MARGIN = 2.0**-10", "CLIP_MARGIN = 0.0"),
         vectorised=f"{_LARGE}[aligned-vectorised-1500]",
         reference=f"{_LARGE}[aligned-reference-1500]",
     ),

@@ -168,7 +168,7 @@ def of_the_server_optimisers_output() -> tuple[float, float]:
 
 # 4. Noise calibrated to a target keeps it over all steps that are taken.
 
-RATE, LOCAL_STEPS, NUM_ROUNDS, TARGET = 0.1, 5, 4, 2.0
+RATE, LOCAL_STEPS, NUM_ROUNDS, TARGET = 1.0, 5, 4, 2.0
 
 
 def all_steps_together_keep_the_target(multiplier: Callable[[], float]) -> None:
