@@ -12,12 +12,13 @@ else
 unexport FEDCREDIT_DATA
 endif
 
-.PHONY: help experiment frontier test check benchmark clean
+.PHONY: help experiment frontier test check mutants benchmark clean
 help:
 	@echo "make experiment   privacy budgets compared: trains every arm, prints the table and the reports' paths"
 	@echo "make frontier     the README's table: every budget and the stock recipe on ten splits"
 	@echo "make test         the whole test suite"
 	@echo "make check        ruff, mypy --strict, import directions"
+	@echo "make mutants      plants privacy bugs one by one; each must be killed by a named test; 10 minutes"
 	@echo "make benchmark    what runs cost, beside stock Flower; hours on 2 cores (BENCHMARK=--quick: minutes)"
 	@echo "make clean        remove the environment and what tools left behind; results/ stays"
 
@@ -38,6 +39,9 @@ check: .venv/dev.stamp
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/unit/test_imports.py
+
+mutants: .venv/dev.stamp
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m mutants $(MUTANTS)
 
 benchmark: .venv/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCHMARK)

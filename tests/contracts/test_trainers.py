@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,33 @@ def test_an_empty_batch_is_a_step_of_noise_alone(room: Any, num_loans: int) -> N
     )
     assert outcome.num_noise_draws == 2
     assert outcome.parameters == pytest.approx(start(network) - noise / 100.0, abs=1e-6)
+
+
+def noise_alone(room: Any, at: RoundStreams, num_steps: int = 1, norm: float = 1.0) -> NDArray[np.float64]:  # noqa: ANN401
+    """The noise of a round without loans: what it takes from parameters of zero, step by step, undivided."""
+    network = NETWORKS["16 tanh"]
+    chosen = replace(PLAIN, num_steps=num_steps, divisor=1.0, clipping_norm=norm, optimiser=Sgd(learning_rate=1.0))
+    zeros = np.zeros(network.num_parameters, dtype=np.float32)
+    return -room.local_round(network, zeros, *loans(0), settings=chosen, streams=at).parameters.astype(np.float64)
+
+
+def test_noise_is_never_that_of_another_step_round_lender_or_arm(room: Any) -> None:  # noqa: ANN401
+    here = noise_alone(room, streams())
+    found = [
+        here,
+        noise_alone(room, streams(), num_steps=2) - here,
+        noise_alone(room, streams(server_round=2)),
+        noise_alone(room, streams(server_round=2), num_steps=2) - noise_alone(room, streams(server_round=2)),
+        noise_alone(room, streams(institution="south")),
+        noise_alone(room, streams(fingerprint="other")),
+    ]
+    # 225 numbers each: independent ones correlate by .4, six standard errors, once in 10^9 pairs
+    assert np.abs(np.corrcoef(found) - np.eye(len(found))).max() < 0.4
+    assert not any(np.isclose(one, other, atol=1e-5).all() for one, other in combinations(found, 2))
+
+
+def test_noise_scales_with_the_clipping_norm(room: Any) -> None:  # noqa: ANN401
+    assert noise_alone(room, streams(), norm=0.25) == pytest.approx(0.25 * noise_alone(room, streams()), rel=1e-5)
 
 
 def test_no_clipping_and_no_noise_is_ordinary_training_on_the_same_batches(room: Any) -> None:  # noqa: ANN401

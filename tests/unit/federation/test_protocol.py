@@ -77,6 +77,20 @@ def test_an_unknown_mode_lets_nothing_out(mode: str) -> None:
         check_reply(_replies()[TRAIN], message_type=TRAIN, mode=mode)
 
 
+@pytest.mark.parametrize("message_type", [ROSTER, TRAIN, EVALUATE])
+def test_one_more_key_in_any_record_of_a_reply_is_refused(message_type: str) -> None:
+    for name in list(_replies()[message_type]):
+        content = _replies()[message_type]
+        check_reply(content, message_type=message_type, mode="simulated")
+        record = content[name]
+        if isinstance(record, ConfigRecord):
+            record["num_loans"] = 1
+        else:
+            content[name] = to_record({**{key: PD for key in record}, "gradient": PD})
+        with pytest.raises(ProtocolError):
+            check_reply(content, message_type=message_type, mode="simulated")
+
+
 KEYS = st.text(min_size=1, max_size=8)
 RECORDS = st.one_of(
     st.builds(ConfigRecord, st.dictionaries(KEYS, st.one_of(st.text(max_size=8), st.integers(-9, 9)), max_size=3)),
