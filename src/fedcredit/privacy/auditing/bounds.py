@@ -19,6 +19,7 @@ from scipy import special, stats
 from fedcredit.privacy.auditing.tradeoff import ClaimFamily, TradeOff
 
 _LARGEST_RUNG, _SMALLEST_RUNG = 256, -256
+_LONGEST_STEP = 32
 _HALVINGS = 40
 
 
@@ -100,7 +101,7 @@ def highest_refuted(
         if bool(len(places)) != bool(len(found)):
             found = places if len(places) else found
             break
-        found, step = places, 2 * step
+        found, step = places, min(2 * step, _LONGEST_STEP)
         low, high = (high, high + step) if len(found) else (low - step, low)
     while high - low > 1:
         middle = (low + high) // 2

@@ -23,6 +23,7 @@ from fedcredit.privacy.accounting.events import Events, GaussianSteps
 from fedcredit.privacy.reading import READING_GRID
 
 _SCALES_PER_OCTAVE = 32
+_COARSER = 64.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ class ClaimFamily:
         events = self._scaled(rung)
         if rung == 0:
             return epsilon(events, delta=self.delta).value
-        return pld_epsilon(events, delta=self.delta, grid=max(READING_GRID, finest_grid(events)))
+        return pld_epsilon(events, delta=self.delta, grid=_grid(events))
 
     def _scaled(self, rung: int) -> Events:
         factor = 2.0 ** (-rung / _SCALES_PER_OCTAVE)
@@ -111,11 +112,16 @@ def trade_off(events: Events) -> TradeOff:
     Returns:
         The curve: the convex hull over both directions, so that it is symmetric and an upper bound on any test.
     """
-    boundaries = [_boundary(losses) for losses in privacy_losses(events, grid=READING_GRID)]
+    boundaries = [_boundary(losses) for losses in privacy_losses(events, grid=_grid(events))]
     powers = np.unique(np.concatenate([power for _, power in boundaries]))
     alarms = np.min([np.interp(powers, power, alarm) for alarm, power in boundaries], axis=0)
     kept = _lower_hull(powers, alarms)
     return TradeOff(false_positive_rates=alarms[kept], true_positive_rates=powers[kept])
+
+
+def _grid(events: Events) -> float:
+    """Choose a spacing at which a curve has at most about 2**17 points; a coarser one errs on the safe side."""
+    return max(READING_GRID, _COARSER * finest_grid(events))
 
 
 def _boundary(losses: PrivacyLosses) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
