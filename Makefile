@@ -12,11 +12,12 @@ else
 unexport FEDCREDIT_DATA
 endif
 
-.PHONY: help experiment frontier test check mutants benchmark clean
+.PHONY: help experiment frontier test test-long check mutants benchmark clean
 help:
 	@echo "make experiment   privacy budgets compared: trains every arm, prints the table and the reports' paths"
 	@echo "make frontier     the README's table: every budget and the stock recipe on ten splits"
-	@echo "make test         the whole test suite"
+	@echo "make test         the test suite, but for what takes minutes"
+	@echo "make test-long    the rest of it: hundreds of audits, and a market of 400,000 borrowers"
 	@echo "make check        ruff, mypy --strict, import directions"
 	@echo "make mutants      plants privacy bugs one by one; each must be killed by a named test; 10 minutes"
 	@echo "make benchmark    what runs cost, beside stock Flower; hours on 2 cores (BENCHMARK=--quick: minutes)"
@@ -33,6 +34,9 @@ frontier: .venv/run.stamp
 
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)
+
+test-long: .venv/dev.stamp
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) -m long
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -105,13 +105,11 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="json instead of text")] = False,
 ) -> int:
     """Print the plan of a run; exit code 2 if the run would be refused."""
-    from fedcredit.config import compose
     from fedcredit.experiment.display import RunDisplay
     from fedcredit.experiment.outlook import look_ahead, parse_counts
     from fedcredit.experiment.outlook_view import outlook_json, print_outlook
 
-    chosen = [word if "=" in word or word.startswith("~") else f"experiments={word}" for word in words or ()]
-    experiment = compose(None, chosen)
+    experiment = _composed(words or ())
     with RunDisplay(enabled=True) as display:
         outlook = look_ahead(experiment, num_loans=parse_counts(num_loans or ()), progress=display.stage)
     if as_json:
@@ -119,6 +117,33 @@ def plan(
     else:
         print_outlook(outlook, _console())
     return DONE if outlook.refusal is None else MISTAKE
+
+
+@app.command(
+    help="Plant canaries in what a trainer releases and hold the claimed epsilon against them; exit code 1 refutes."
+)
+def audit(
+    words: Annotated[list[str], typer.Argument(help="an experiment and overrides, as for run; or a results folder")],
+    canaries: Annotated[int, typer.Option(help="more see more, and take longer")] = 1000,
+    confidence: Annotated[float, typer.Option(help="that no true claim is contradicted")] = 0.95,
+    seed: Annotated[int, typer.Option(help="of coins, sampling, noise and split")] = 1,
+    folder: Annotated[
+        Path | None, typer.Option(help="for audit.json and audit.png; <results_dir>/audits/<study>/<arm> by default")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="json instead of text")] = False,
+) -> int:
+    """Audit an experiment or a finished run; exit code 1 if a claim is contradicted."""
+    from fedcredit.experiment.audit_run import audit_words
+    from fedcredit.experiment.audit_view import audit_json, print_audit, write_audit
+
+    done = audit_words(words, compose=_composed, num_canaries=canaries, confidence=confidence, seed=seed)
+    picture = write_audit(done.audit, done.folder if folder is None else folder)
+    if as_json:
+        typer.echo(audit_json(done.audit), nl=False)
+    else:
+        print_audit(done.audit, _console())
+        typer.echo(f"\npicture: {picture}")
+    return FAILED if done.audit.is_contradicted else DONE
 
 
 @app.command(help="Print a finished run again from its results folder, or all runs below some folders side by side.")
@@ -253,6 +278,13 @@ def export(
 
     ledgers = read_ledgers(ledger_files(place))
     typer.echo((export_json if as_json else export_csv)(ledgers), nl=False)
+
+
+def _composed(words: Sequence[str]) -> Experiment:
+    """Compose what is typed as for run, where a word that sets nothing names an experiment."""
+    from fedcredit.config import compose
+
+    return compose(None, [word if "=" in word or word.startswith("~") else f"experiments={word}" for word in words])
 
 
 def _single(experiment: Experiment) -> int:

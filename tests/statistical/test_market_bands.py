@@ -20,7 +20,7 @@ from fedcredit.data.market.settings import MarketSettings
 from fedcredit.data.market.simulate import Market, simulate
 from fedcredit.experiment.market_check import privacy_cost
 
-pytestmark = pytest.mark.statistical
+pytestmark = [pytest.mark.statistical, pytest.mark.long]
 
 SETTINGS = MarketSettings(num_borrowers=400_000, seed=1)
 

@@ -404,3 +404,9 @@ def test_the_callback_would_run_if_hydra_read_the_file_itself(tmp_path: Path) ->
 def test_groups_are_those_of_the_conf_folder() -> None:
     assert {"portfolio", "strategy/cohort", "training/local"} <= set(config_groups())
     assert (conf_folder() / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("override", ["=1", "+=1", "~"])
+def test_an_override_without_a_key_is_told_as_one(override: str) -> None:
+    with pytest.raises(InputError, match="names no key"):
+        compose("taiwan/loan_level", [override])

@@ -120,6 +120,8 @@ def rewritten(hydra: Hydra, lines: Sequence[str], names: Sequence[str]) -> list[
 def _with_experiments(line: str, names: Sequence[str]) -> str:
     """Spell ``experiment=`` as ``experiments=``, and a pattern as the experiments that it matches."""
     key, equals, value = line.partition("=")
+    if not key.strip("+~ "):
+        raise InputError(f"override {line!r} names no key; write key=value, for example seed=3")
     if not equals or key.lstrip("+") not in ("experiment", "experiments"):
         return line
     chosen = [name.strip() for name in value.split(",")] if "(" not in value else []

@@ -32,7 +32,7 @@ from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.accounting.statement import EpsilonStatement, state, worst_epsilon
-from fedcredit.training.trainers import computed_by
+from fedcredit.training.trainers import computed_by, trainer
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -71,6 +71,8 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True) -
         InputError: for a mistake in the experiment, its schema, its table or its results folder.
     """
     started = time.perf_counter()
+    if experiment.trainer.device != "cpu":
+        trainer(experiment.trainer.kind, device=experiment.trainer.device)
     with RunDisplay(enabled=progress) as display:
         prepared = prepare(experiment, progress=display.stage)
         seconds = {"prepare": time.perf_counter() - started}
@@ -174,8 +176,8 @@ def _note(done: RoundRecord) -> str:
     if fit is not None and fit.log_loss is not None:
         parts.append(f"loss {fit.log_loss:.4f}")
     if fit is not None and fit.auc is not None:
-        parts.append(f"AUC {fit.auc:.4f}")
-    parts.append("no privacy" if done.epsilon_spent is None else f"epsilon {epsilon_text(done.epsilon_spent)}")
+        parts.append(f"validation AUC {fit.auc:.4f}")
+    parts.append("no privacy" if done.epsilon_spent is None else f"epsilon at most {epsilon_text(done.epsilon_spent)}")
     return "  ".join(parts)
 
 

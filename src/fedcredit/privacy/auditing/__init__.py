@@ -1,0 +1,1 @@
+"""Auditing: what somebody who plants canaries and sees every step can prove against a claimed epsilon."""
