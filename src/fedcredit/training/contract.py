@@ -4,14 +4,15 @@ Flat parameters in, flat parameters out. All constants are public (contract tabl
 only private inputs are the features and labels. A trainer
 
 * draws the Poisson batch of each step from the ``sampling`` stream (``privacy.sampling``),
-* clips each loan's whole gradient to ``clipping_norm`` and sums in float64,
+* clips each loan's whole gradient to ``clipping_norm``, and adds up in single precision within blocks of
+  at most 64 loans and in float64 between them (``privacy.mechanism``),
 * adds ``noise_multiplier * clipping_norm`` times standard normals of the ``noise`` stream at
   (server_round, step), one per parameter in flat order,
 * divides by the constant ``divisor``, adds ``proximal_weight * (parameters - incoming)``,
 * and takes one optimiser step, an empty batch included.
 
-Parameters are float32; the sum, the noise and the optimiser's arithmetic are float64 and rounded to
-float32 once a step.
+Parameters are float32; the optimiser's arithmetic is float64 and rounded to float32 once a step. A
+trainer may compute the normals to single precision (2e-6), from the same words.
 """
 
 from __future__ import annotations
