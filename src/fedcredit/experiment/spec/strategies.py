@@ -1,0 +1,84 @@
+"""What the server does."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fedcredit.experiment.spec.part import Part, Positive, Probability
+from fedcredit.experiment.spec.training import Adam, ServerOptimiser
+
+
+class FullCohort(Part):
+    """Every lender takes part in every round."""
+
+    kind: Literal["all"] = "all"
+
+
+class FractionCohort(Part):
+    """A fresh random fraction of the lenders each round; no amplification is claimed for it."""
+
+    kind: Literal["fraction"] = "fraction"
+    fraction: Probability = 0.5
+
+
+class Mean(Part):
+    """Weighted mean of the updates; weights come from the contract table."""
+
+    kind: Literal["mean"] = "mean"
+
+
+class Median(Part):
+    """Coordinate-wise median of the updates (Yin et al. 2018); weights are not used."""
+
+    kind: Literal["median"] = "median"
+
+
+class TrimmedMean(Part):
+    """Coordinate-wise mean after dropping ``trim_fraction`` of the lenders at either end."""
+
+    kind: Literal["trimmed_mean"] = "trimmed_mean"
+    trim_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.2
+
+
+class Strategy(Part):
+    """Cohort, aggregator and server optimiser, as data."""
+
+    kind: Literal["fedcredit"] = "fedcredit"
+    cohort: Annotated[FullCohort | FractionCohort, Field(discriminator="kind")] = FullCohort()
+    aggregator: Annotated[Mean | Median | TrimmedMean, Field(discriminator="kind")] = Mean()
+    weights: Literal["by_size", "uniform"] = "by_size"
+    server_optimiser: ServerOptimiser = Adam()
+    averaging_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    quorum: Probability = 0.6
+    deadline_seconds: Positive = 600.0
+
+
+class FlowerStrategy(Part):
+    """A stock strategy of ``flwr.serverapp.strategy``, for comparison; replies are ordered.
+
+    Only the noise that lenders draw is in our ledger then, and the record says so.
+    """
+
+    kind: Literal["flower"] = "flower"
+    strategy: Literal[
+        "FedAvg",
+        "FedAvgM",
+        "FedAdam",
+        "FedYogi",
+        "FedAdagrad",
+        "FedProx",
+        "FedMedian",
+        "FedTrimmedAvg",
+        "Krum",
+        "MultiKrum",
+        "Bulyan",
+    ]
+    options: Annotated[dict[str, float | int], Field(default_factory=dict)]
+    weights: Literal["by_size", "uniform"] = "by_size"
+    quorum: Probability = 0.6
+    deadline_seconds: Positive = 600.0
+
+
+AnyStrategy = Annotated[Strategy | FlowerStrategy, Field(discriminator="kind")]
