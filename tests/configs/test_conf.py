@@ -19,6 +19,7 @@ NEEDED = {
     ("portfolio", "parquet"): ["portfolio.path=loans.parquet", "portfolio.schema_file=loans.yaml"],
     ("partition", "natural"): ["partition.column=Bank"],
     ("partition", "bands"): ["partition.column=LIMIT_BAL"],
+    ("split", "out_of_time"): ["split.train=[6,8]", "split.test={later:[20,23]}"],
 }
 STUDIES = Path(__file__).parents[2] / "experiments"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from fedcredit.experiment.fingerprint import without_unsaid
 from fedcredit.experiment.record import RunRecord
 
 _SEEDS = ("seed", "split_seed")
@@ -54,7 +55,8 @@ def split_of(record: RunRecord) -> tuple[int, int]:
 
 
 def _key(record: RunRecord) -> Key:
-    meaning = {key: value for key, value in record.experiment.items() if key not in (*_NOT_MEANING, *_SEEDS)}
+    said = without_unsaid(record.experiment)
+    meaning = {key: value for key, value in said.items() if key not in (*_NOT_MEANING, *_SEEDS)}
     return tuple(sorted(_leaves(meaning, "")))
 
 

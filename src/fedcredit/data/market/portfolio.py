@@ -77,6 +77,7 @@ def market_settings(portfolio: spec.MarketPortfolio) -> MarketSettings:
     return MarketSettings(
         num_borrowers=portfolio.num_borrowers,
         seed=portfolio.market_seed,
+        num_months=portfolio.num_months,
         shock=portfolio.shock,
         shock_month=portfolio.shock_month,
         forbearance=portfolio.forbearance,

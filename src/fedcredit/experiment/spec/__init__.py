@@ -29,6 +29,7 @@ from fedcredit.experiment.spec.portfolios import (
 )
 from fedcredit.experiment.spec.privacy import Privacy
 from fedcredit.experiment.spec.running import InlineRuntime, RayRuntime, Runtime, Trainer
+from fedcredit.experiment.spec.splits import HashedSplit, Months, OutOfTimeSplit, Split
 from fedcredit.experiment.spec.strategies import (
     AnyStrategy,
     FlowerStrategy,
@@ -65,6 +66,7 @@ __all__ = [
     "Fraction",
     "FractionCohort",
     "FullCohort",
+    "HashedSplit",
     "IidPartition",
     "InlineRuntime",
     "LocalEpochs",
@@ -73,10 +75,12 @@ __all__ = [
     "MarketView",
     "Mean",
     "Median",
+    "Months",
     "Name",
     "NaturalPartition",
     "Network",
     "NonNegative",
+    "OutOfTimeSplit",
     "Part",
     "Partition",
     "Portfolio",
@@ -91,6 +95,7 @@ __all__ = [
     "Seed",
     "ServerOptimiser",
     "Sgd",
+    "Split",
     "Strategy",
     "Trainer",
     "Training",
@@ -108,6 +113,7 @@ class Experiment(Part):
     split_seed: Seed = 1
     portfolio: Portfolio
     partition: Partition
+    split: Split = HashedSplit()
     network: Network = Network()
     training: Training = Training()
     privacy: Privacy
