@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fedcredit.experiment.spec.evaluation import Evaluation, Reference
+from fedcredit.experiment.spec.evaluation import NEEDS_TRUTH, Evaluation, Reference
 from fedcredit.experiment.spec.part import Count, Fraction, Name, NonNegative, Part, Positive, Probability, Seed
 from fedcredit.experiment.spec.portfolios import (
     BandsPartition,
@@ -122,3 +122,13 @@ class Experiment(Part):
     runtime: Runtime = InlineRuntime()
     trainer: Trainer = Trainer()
     results_dir: Annotated[str, Field(min_length=1)] = "results"
+
+    @model_validator(mode="after")
+    def _no_truth_but_of_a_market(self) -> Experiment:
+        asked = [name for name in self.evaluation.references if name in NEEDS_TRUTH]
+        if asked and not isinstance(self.portfolio, MarketPortfolio):
+            raise ValueError(
+                f"evaluation.references asks for {' and '.join(asked)}, and only the simulated market knows what is "
+                "true of a loan or what its borrower owes elsewhere; leave it out, or take portfolio=market"
+            )
+        return self
