@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fedcredit.credit.calibration import Recalibration
 from fedcredit.credit.logistic import expit, logit
+from fedcredit.credit.profit import UNSECURED, LossAndReturn, profit_of_hull
+from fedcredit.credit.roc_hull import hull_of
 from fedcredit.errors import InputError
 
 _SMALLEST = float(np.finfo(np.float64).eps)
@@ -90,6 +92,22 @@ def expected_ks(loans: Foreseen) -> float | None:
     if bad.sum() <= 0.0 or good.sum() <= 0.0:
         return None
     return float(np.abs(np.cumsum(good) / good.sum() - np.cumsum(bad) / bad.sum()).max())
+
+
+def expected_profit(loans: Foreseen, terms: LossAndReturn = UNSECURED) -> float | None:
+    """Return the expected maximum profit on the expected ROC curve, per loan and unit of principal.
+
+    Args:
+        loans: the loans.
+        terms: losses and returns; unsecured consumer credit by default.
+
+    Returns:
+        What the best cut-offs earn over accepting everybody, ``None`` where an outcome cannot happen.
+    """
+    bad, good = _by_score(loans)
+    if bad.sum() <= 0.0 or good.sum() <= 0.0:
+        return None
+    return profit_of_hull(hull_of(good, bad), terms).profit_rate
 
 
 def expected_log_loss(loans: Foreseen) -> float | None:

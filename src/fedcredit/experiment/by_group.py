@@ -46,7 +46,7 @@ def group_table(records: Sequence[RunRecord], by: By) -> Table:
     return Table(
         title=f"By {by}, over markets: mean ± {100 * _CONFIDENCE:.0f} % interval",
         headings=(
-            by, "model", "epsilon", "AUC", "AUC minus alone", "KS", "mean PD / true", "own intercept",
+            by, "model", "epsilon", "AUC", "AUC minus alone", "KS", "profit, bp", "mean PD / true", "own intercept",
             "own intercept, lowest to highest",
         ),
         num_labels=2,
@@ -54,7 +54,8 @@ def group_table(records: Sequence[RunRecord], by: By) -> Table:
         notes=(
             f"{max(len(runs) for runs in arms.values())} markets. Expected over outcomes drawn from the true PD; AUC "
             "and KS: means of the lenders' own, by loans. Intervals: Student's t over markets. Minus alone: paired, "
-            "the same arm's lenders each alone.",
+            "the same arm's lenders each alone. Profit: expected maximum profit per loan at unsecured terms (12 % lose "
+            "nothing, 45 % all; a good loan earns .2644), in basis points of principal.",
         ),
         droppable=("own intercept, lowest to highest",),
     )  # fmt: skip
@@ -85,6 +86,7 @@ def _rows(group: str, runs: Mapping[Split, RunRecord]) -> Iterator[tuple[str, ..
             _text(_values(found, lambda item: item.auc), 3),
             _text(gaps, 3, sign="+"),
             _text(_values(found, lambda item: item.ks), 3),
+            _text(_values(found, lambda item: None if item.profit_rate is None else 1e4 * item.profit_rate), 1),
             _text(_values(found, lambda item: item.mean_pd_over_true), 2),
             _text(own, 2),
             f"{min(own):.2f} to {max(own):.2f}" if own else ABSENT,

@@ -14,7 +14,8 @@ ALL, ORACLE, RUN, OWN_INTERCEPT = "all", "oracle", "this run", "own intercept"
 class TruthFigures:
     """One model on the held-out loans of some lenders, expected over outcomes.
 
-    ``auc`` and ``ks`` are means over the lenders' own, weighted by loans, so that no model is credited with
+    ``auc``, ``ks`` and ``profit_rate`` (the expected maximum profit at unsecured terms, per loan and unit of
+    principal) are means over the lenders' own, weighted by loans, so that no model is credited with
     knowing whose loan it scores. ``auc_share`` is (AUC - .5) over that of the true PD; ``log_loss_share`` the
     same of the log loss, where each lender's mean true PD finds nothing and the true PD all. ``regret`` is the
     log loss above that of the true PD, in nats.
@@ -23,6 +24,7 @@ class TruthFigures:
     num_loans: int
     auc: float | None
     ks: float | None
+    profit_rate: float | None
     auc_share: float | None
     log_loss: float | None
     regret: float | None

@@ -16,6 +16,7 @@ from fedcredit.credit.expected import (
     expected_auc,
     expected_ks,
     expected_log_loss,
+    expected_profit,
     mean_pd_over_true,
     true_slope_and_intercept,
 )
@@ -119,6 +120,7 @@ def figures(scores: Scores, truth: Scores, names: Sequence[str]) -> TruthFigures
         num_loans=together.num_loans,
         auc=area,
         ks=_within(expected_ks, scores, truth, names),
+        profit_rate=_within(expected_profit, scores, truth, names),
         auc_share=_share(area, nothing=0.5, everything=best),
         log_loss=loss,
         regret=None if loss is None or least is None else loss - least,

@@ -10,9 +10,11 @@ from fedcredit.credit.expected import (
     expected_auc,
     expected_ks,
     expected_log_loss,
+    expected_profit,
     mean_pd_over_true,
     true_slope_and_intercept,
 )
+from fedcredit.credit.profit import UNSECURED, expected_maximum_profit
 from fedcredit.errors import InputError
 
 
@@ -27,6 +29,9 @@ def test_certain_outcomes_give_the_metrics_of_the_sample() -> None:
     pd = loans(300).pd
     certain = Foreseen(pd=pd, true_pd=outcome.astype(float))
     assert expected_auc(certain) == pytest.approx(auc(pd, outcome), abs=1e-12)
+    profit = expected_maximum_profit(pd, outcome, terms=UNSECURED)
+    assert profit is not None
+    assert expected_profit(certain) == pytest.approx(profit.profit_rate, abs=1e-12)
     sample = ks(pd, outcome)
     assert sample is not None
     assert expected_ks(certain) == pytest.approx(sample.value, abs=1e-12)
@@ -56,7 +61,7 @@ def test_drawn_outcomes_average_to_the_expected_auc() -> None:
 def test_no_prediction_beats_the_true_pd() -> None:
     found = loans()
     oracle = Foreseen(pd=found.true_pd, true_pd=found.true_pd)
-    for metric, best in ((expected_auc, max), (expected_log_loss, min)):
+    for metric, best in ((expected_auc, max), (expected_profit, max), (expected_log_loss, min)):
         theirs, own = metric(oracle), metric(found)
         assert theirs is not None
         assert own is not None
@@ -76,7 +81,7 @@ def test_a_stretched_and_shifted_prediction_is_found_out() -> None:
 
 def test_what_does_not_exist_is_none() -> None:
     nothing, sound = Foreseen(pd=[], true_pd=[]), Foreseen(pd=[0.1, 0.2], true_pd=[0.0, 0.0])
-    for metric in (expected_auc, expected_ks, mean_pd_over_true, true_slope_and_intercept):
+    for metric in (expected_auc, expected_ks, expected_profit, mean_pd_over_true, true_slope_and_intercept):
         assert metric(nothing) is None
     for ranking in (expected_auc, expected_ks, mean_pd_over_true):
         assert ranking(sound) is None
