@@ -167,6 +167,7 @@ def show(
     folders: Annotated[list[Path], typer.Argument(help="results, results/<study>, or a run's own folder")],
     against: Annotated[str | None, typer.Option(help="the arm that gaps over splits are taken against")] = None,
     by: Annotated[Grouping | None, typer.Option(help="simulated markets by kind of lender, or by lender")] = None,
+    picture: Annotated[Path | None, typer.Option(help="with --by: draw the kinds of lenders into this png")] = None,
 ) -> None:
     """Print the records below the folders."""
     from fedcredit.experiment.record import read_record, record_folders
@@ -179,12 +180,24 @@ def show(
         from fedcredit.experiment.show import TableView
 
         _console().print(TableView(group_table(records, by.value)))
+        if picture is not None:
+            _write_group_picture(records, picture)
     elif len(records) == 1 and against is None:
         from fedcredit.experiment.report import report_of
 
         print_run(records[0], _console(), report=report_of(records[0], places[0]))
     else:
         print_study(records, _console(), against=against)
+
+
+def _write_group_picture(records: Sequence[RunRecord], path: Path) -> None:
+    from fedcredit.experiment.group_picture import group_picture
+
+    drawn = group_picture(records)
+    if drawn is None:
+        raise InputError("picture needs runs on the simulated market at two budgets or more")
+    path.write_bytes(drawn.png)
+    typer.echo(f"\npicture: {path}")
 
 
 @data_app.command(help="Draft a schema for a table of your own (csv or parquet); prints yaml.")

@@ -9,7 +9,7 @@ from typing import Literal
 from fedcredit.errors import InputError
 from fedcredit.experiment.market_records import ALL, ORACLE, OWN_INTERCEPT, RUN, TruthFigures, TruthRecord
 from fedcredit.experiment.record import RunRecord
-from fedcredit.experiment.repeats import Split, arms_by_split, mean_over_splits
+from fedcredit.experiment.repeats import MeanOverSplits, Split, arms_by_split, mean_over_splits
 from fedcredit.experiment.study import in_order
 from fedcredit.experiment.wording import ABSENT, Table, epsilon_of, epsilon_text
 
@@ -117,13 +117,24 @@ def _text(values: Sequence[float], digits: int, *, sign: str = "") -> str:
     mean = mean_over_splits(values)
     if mean is None:
         return ABSENT
-    value = f"{mean.value:{sign}.{digits}f}"
+    value, half = f"{mean.value:{sign}.{digits}f}", half_width(mean)
+    return value if half is None else f"{value} ± {half:.{digits}f}"
+
+
+def half_width(mean: MeanOverSplits) -> float | None:
+    """Return half of the 95 % interval of a mean over splits, by Student's t.
+
+    Args:
+        mean: the mean.
+
+    Returns:
+        The half width, ``None`` for fewer than two splits.
+    """
     if mean.standard_error is None:
-        return value
+        return None
     from scipy.stats import t
 
-    half = mean.standard_error * float(t.ppf((1.0 + _CONFIDENCE) / 2.0, mean.num_splits - 1))
-    return f"{value} ± {half:.{digits}f}"
+    return mean.standard_error * float(t.ppf((1.0 + _CONFIDENCE) / 2.0, mean.num_splits - 1))
 
 
 def _truth(record: RunRecord) -> TruthRecord:
