@@ -12,9 +12,10 @@ else
 unexport FEDCREDIT_DATA
 endif
 
-.PHONY: help experiment frontier test test-long check mutants benchmark clean
+.PHONY: help experiment market frontier test test-long check mutants benchmark clean
 help:
 	@echo "make experiment   privacy budgets compared: trains every arm, prints the table and the reports' paths"
+	@echo "make market       the README's table of the simulated market: every budget on five markets"
 	@echo "make frontier     the README's table: every budget and the stock recipe on ten splits"
 	@echo "make test         the test suite, but for what takes minutes"
 	@echo "make test-long    the rest of it: hundreds of audits, and a market of 400,000 borrowers"
@@ -26,8 +27,15 @@ help:
 experiment: .venv/run.stamp
 	$(BIN)/fedcredit run --multirun 'experiments=privacy_budgets/*'
 
+market: .venv/run.stamp
+	$(BIN)/fedcredit run --multirun 'experiments=privacy_budgets/*' portfolio.market_seed=1,2,3,4,5 \
+		'seed=$${portfolio.market_seed}' 'split_seed=$${portfolio.market_seed}' results_dir=results/market \
+		'evaluation.references=[alone,pooled,oracle]'
+	$(BIN)/fedcredit show results/market --by kind
+	$(BIN)/fedcredit show results/market --by lender
+
 frontier: .venv/run.stamp
-	$(BIN)/fedcredit run --multirun 'experiments=privacy_budgets/*,taiwan/stock_recipe' \
+	$(BIN)/fedcredit run --multirun 'experiments=taiwan_budgets/*,taiwan/stock_recipe' \
 		split_seed=1,2,3,4,5,6,7,8,9,10 'seed=$${split_seed}' 'evaluation.references=[alone,pooled,pooled_trees]' \
 		results_dir=results/frontier
 	$(BIN)/fedcredit show results/frontier --against taiwan/stock_recipe

@@ -21,6 +21,7 @@ from fedcredit.privacy.accounting.ledger import PrivacyLedger, read_ledger
 SMALL = (
     "portfolio=german",
     "partition=iid",
+    "network=tanh16",
     "partition.num_institutions=3",
     "privacy.target_delta=1e-4",
     "privacy.target_epsilon=4",

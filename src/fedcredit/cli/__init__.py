@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 _WIDTH_OF_A_FILE = 140
 _RESUME = {"--resume": True, "--no-resume": False}
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Grouping(StrEnum):
+    """What lenders are put together by."""
+
+    KIND = "kind"
+    LENDER = "lender"
+
 
 app = typer.Typer(
     name="fedcredit",
@@ -157,6 +166,8 @@ def audit(
 def show(
     folders: Annotated[list[Path], typer.Argument(help="results, results/<study>, or a run's own folder")],
     against: Annotated[str | None, typer.Option(help="the arm that gaps over splits are taken against")] = None,
+    by: Annotated[Grouping | None, typer.Option(help="simulated markets by kind of lender, or by lender")] = None,
+    picture: Annotated[Path | None, typer.Option(help="with --by: draw the kinds of lenders into this png")] = None,
 ) -> None:
     """Print the records below the folders."""
     from fedcredit.experiment.record import read_record, record_folders
@@ -164,12 +175,29 @@ def show(
 
     places = record_folders(folders)
     records = [read_record(place) for place in places]
-    if len(records) == 1 and against is None:
+    if by is not None:
+        from fedcredit.experiment.by_group import group_table
+        from fedcredit.experiment.show import TableView
+
+        _console().print(TableView(group_table(records, by.value)))
+        if picture is not None:
+            _write_group_picture(records, picture)
+    elif len(records) == 1 and against is None:
         from fedcredit.experiment.report import report_of
 
         print_run(records[0], _console(), report=report_of(records[0], places[0]))
     else:
         print_study(records, _console(), against=against)
+
+
+def _write_group_picture(records: Sequence[RunRecord], path: Path) -> None:
+    from fedcredit.experiment.group_picture import group_picture
+
+    drawn = group_picture(records)
+    if drawn is None:
+        raise InputError("picture needs runs on the simulated market at two budgets or more")
+    path.write_bytes(drawn.png)
+    typer.echo(f"\npicture: {path}")
 
 
 @data_app.command(help="Draft a schema for a table of your own (csv or parquet); prints yaml.")

@@ -100,7 +100,7 @@ def _has_common_rate(experiment: Experiment) -> bool:
 
 
 def _market(experiment: Experiment) -> str:
-    parts = (experiment.portfolio, experiment.partition)
+    parts = (experiment.portfolio, experiment.partition, experiment.split)
     return "\n".join([*(part.model_dump_json() for part in parts), str(experiment.split_seed)])
 
 

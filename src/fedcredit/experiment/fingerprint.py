@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from fedcredit import seeds
 from fedcredit.experiment.spec import Experiment
 
 _VERSION = "fedcredit/experiment/2"
 _NOT_MEANING = {"name", "runtime", "trainer", "results_dir"}
+_UNSAID: Mapping[str, object] = {"split": {"kind": "hashed"}}
+_UNSAID_OF_A_MARKET = ("num_months", 36)
 
 
 def meaning(experiment: Experiment) -> dict[str, object]:
@@ -29,7 +32,25 @@ def meaning(experiment: Experiment) -> dict[str, object]:
     """
     text = experiment.model_dump_json(exclude=_NOT_MEANING)
     plain: dict[str, object] = json.loads(text, parse_constant=str)
-    return plain
+    return without_unsaid(plain)
+
+
+def without_unsaid(meaning: Mapping[str, object]) -> dict[str, object]:
+    """Leave out what was added to the description later, where it has the value that went without saying before.
+
+    So experiments that say nothing new keep their names.
+
+    Args:
+        meaning: nested plain data of an experiment.
+
+    Returns:
+        The same without those entries.
+    """
+    kept = {key: value for key, value in meaning.items() if _UNSAID.get(key) != value}
+    portfolio = kept.get("portfolio")
+    if isinstance(portfolio, Mapping):
+        kept["portfolio"] = {key: value for key, value in portfolio.items() if (key, value) != _UNSAID_OF_A_MARKET}
+    return kept
 
 
 def fingerprint(experiment: Experiment, *, data_checksum: str) -> str:

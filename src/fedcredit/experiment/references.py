@@ -4,7 +4,8 @@ Private references draw their own noise and charge it, under their own name, to 
 lenders whose loans they read. They answer three questions: what federating is worth (each lender
 ``alone``), what local trust costs (``pooled``), and whether a network is worth having
 (``federated_logistic``, ``one_shot``). The references without privacy show what the loans hold:
-``pooled_network``, ``pooled_logistic``, ``pooled_trees``.
+``pooled_network``, ``pooled_logistic``, ``pooled_trees``. On a simulated market ``joined_trees`` shows what
+the borrowers' balances at other lenders would add to those trees, and ``oracle`` is the true PD.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ def run_reference(reference: Reference, prepared: Prepared, *, ledgers: Mapping[
         "pooled_network": _pooled_network,
         "pooled_logistic": _pooled_logistic,
         "pooled_trees": _pooled_trees,
+        "joined_trees": _joined_trees,
+        "oracle": _oracle,
     }
     is_private = bool(ledgers) and reference in ("pooled", "federated_logistic", "one_shot")
     return ReferenceScores(reference=reference, pd=build[reference](prepared, ledgers), is_private=is_private)
@@ -269,11 +272,31 @@ def _pooled_logistic(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -
 
 def _pooled_trees(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
     """Boost trees on the table's own columns, not on the encoding made for a private network."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     from fedcredit.data.encoding import raw_matrix
 
+    return _trees(prepared, *raw_matrix(prepared.portfolio))
+
+
+def _joined_trees(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
+    """Boost the same trees with what the borrowers have at other lenders, as if the lenders' tables were joined."""
+    from fedcredit.data.encoding import raw_matrix
+    from fedcredit.experiment.truth import held_elsewhere
+
     matrix, categorical = raw_matrix(prepared.portfolio)
+    elsewhere = held_elsewhere(prepared)
+    kinds = np.concatenate([categorical, np.zeros(elsewhere.shape[1], dtype=np.bool_)])
+    return _trees(prepared, np.hstack([matrix, elsewhere]), kinds)
+
+
+def _oracle(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
+    from fedcredit.experiment.truth import true_pd
+
+    return true_pd(prepared)
+
+
+def _trees(prepared: Prepared, matrix: NDArray[np.float64], categorical: NDArray[np.bool_]) -> Scores:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     rows = np.concatenate([institution.train.rows for institution in prepared.institutions])
     state = int(words(public_stream(seed=prepared.experiment.seed, purpose="reference.pooled_trees"), count=1)[0])
     model = HistGradientBoostingClassifier(

@@ -222,6 +222,9 @@ def _record(
         evaluation=measured.evaluation,
         own_intercept=measured.own_intercept,
         references=measured.references,
+        truth=measured.truth,
+        windows=measured.windows,
+        shock=measured.shock,
         remarks=remarks(experiment, row_norm_cap=prepared.portfolio.schema.row_norm_cap),
         seconds=seconds,
         environment={

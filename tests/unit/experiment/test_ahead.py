@@ -15,7 +15,8 @@ from fedcredit.experiment.runner import run
 from fedcredit.privacy.accounting import accountants
 
 GERMAN = (
-    "portfolio=german", "partition=quantity", "partition.num_institutions=3", "privacy.target_delta=1e-4",
+    "portfolio=german", "partition=quantity", "network=tanh16", "partition.num_institutions=3",
+    "privacy.target_delta=1e-4",
     "training.num_rounds=2", "evaluation.references=[alone,pooled,federated_logistic,one_shot]",
 )  # fmt: skip
 EPOCHS = ("training/local=epochs", "training.local.expected_batch=64")

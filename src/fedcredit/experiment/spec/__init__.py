@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fedcredit.experiment.spec.evaluation import Evaluation, Reference
+from fedcredit.experiment.spec.evaluation import NEEDS_TRUTH, Evaluation, Reference
 from fedcredit.experiment.spec.part import Count, Fraction, Name, NonNegative, Part, Positive, Probability, Seed
 from fedcredit.experiment.spec.portfolios import (
     BandsPartition,
@@ -29,6 +29,7 @@ from fedcredit.experiment.spec.portfolios import (
 )
 from fedcredit.experiment.spec.privacy import Privacy
 from fedcredit.experiment.spec.running import InlineRuntime, RayRuntime, Runtime, Trainer
+from fedcredit.experiment.spec.splits import HashedSplit, Months, OutOfTimeSplit, Split
 from fedcredit.experiment.spec.strategies import (
     AnyStrategy,
     FlowerStrategy,
@@ -65,6 +66,7 @@ __all__ = [
     "Fraction",
     "FractionCohort",
     "FullCohort",
+    "HashedSplit",
     "IidPartition",
     "InlineRuntime",
     "LocalEpochs",
@@ -73,10 +75,12 @@ __all__ = [
     "MarketView",
     "Mean",
     "Median",
+    "Months",
     "Name",
     "NaturalPartition",
     "Network",
     "NonNegative",
+    "OutOfTimeSplit",
     "Part",
     "Partition",
     "Portfolio",
@@ -91,6 +95,7 @@ __all__ = [
     "Seed",
     "ServerOptimiser",
     "Sgd",
+    "Split",
     "Strategy",
     "Trainer",
     "Training",
@@ -108,6 +113,7 @@ class Experiment(Part):
     split_seed: Seed = 1
     portfolio: Portfolio
     partition: Partition
+    split: Split = HashedSplit()
     network: Network = Network()
     training: Training = Training()
     privacy: Privacy
@@ -116,3 +122,13 @@ class Experiment(Part):
     runtime: Runtime = InlineRuntime()
     trainer: Trainer = Trainer()
     results_dir: Annotated[str, Field(min_length=1)] = "results"
+
+    @model_validator(mode="after")
+    def _no_truth_but_of_a_market(self) -> Experiment:
+        asked = [name for name in self.evaluation.references if name in NEEDS_TRUTH]
+        if asked and not isinstance(self.portfolio, MarketPortfolio):
+            raise ValueError(
+                f"evaluation.references asks for {' and '.join(asked)}, and only the simulated market knows what is "
+                "true of a loan or what its borrower owes elsewhere; leave it out, or take portfolio=market"
+            )
+        return self
