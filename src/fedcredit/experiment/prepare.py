@@ -39,6 +39,7 @@ class Prepared:
 
     experiment: Experiment
     fingerprint: str
+    data_checksum: str
     portfolio: Portfolio
     institutions: tuple[Institution, ...]
     contracts: ContractTable
@@ -74,9 +75,11 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
     )
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
+    checksum = data_checksum(portfolio)
     return Prepared(
         experiment=experiment,
-        fingerprint=fingerprint(experiment, data_checksum=data_checksum(portfolio)),
+        fingerprint=fingerprint(experiment, data_checksum=checksum),
+        data_checksum=checksum,
         portfolio=portfolio,
         institutions=institutions,
         contracts=contracts,
