@@ -42,7 +42,8 @@ class Change:
 def changes(text: str) -> list[Change]:
     """List the changes of a file: comparisons, arithmetic, constants, negations, results, calls left out.
 
-    Left alone are imports, decorators, annotations, texts, what is raised or asserted, and ``TYPE_CHECKING``.
+    Left alone are imports, decorators, annotations, texts, what is raised or asserted, whether ``zip`` is strict, and
+    ``TYPE_CHECKING``.
 
     Args:
         text: the source.
@@ -70,6 +71,8 @@ def changes(text: str) -> list[Change]:
 def _alive(node: ast.AST) -> Iterator[ast.AST]:
     """Walk what computes."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.Raise | ast.Assert | ast.JoinedStr):
+        return
+    if isinstance(node, ast.keyword) and node.arg in ("strict", "kw_only"):
         return
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
         return
