@@ -27,7 +27,8 @@ _SEES = (
 )
 _NOT_COVERED = (
     "several {unit}s of one borrower at one lender: their losses add up, and no line above adds them",
-    "a lender's bad rate and mix: what is hidden is one {unit}, not what a lender's {unit}s have in common",
+    "a lender's bad rate and mix: what is hidden is one {unit}, not what a lender's {unit}s have in common. "
+    "`fedcredit attack bad_rate` measures how well an honest-but-curious server reads the bad rate off the updates",
     "figures on validation and test {unit}s, each lender's own intercept and the counts behind borrower keys: this "
     "simulation reads them in the clear, and in a deployment they would not leave a lender",
     "other runs on the same {unit}s, also those from which columns, settings or seeds were chosen: every run adds up",

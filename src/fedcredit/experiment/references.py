@@ -20,7 +20,7 @@ from fedcredit.credit.discrimination import auc
 from fedcredit.data.contract import ContractTable, draw_up
 from fedcredit.data.institution import Loans
 from fedcredit.experiment import one_shot
-from fedcredit.experiment.direct import Participant, train_directly
+from fedcredit.experiment.direct import Participant, server_rule, train_directly
 from fedcredit.experiment.prepare import Prepared, initial_network, local_settings, predict_pd, trainer_name
 from fedcredit.experiment.spec import Adam, FixedSteps, Network, Reference, Sgd, Strategy
 from fedcredit.federation.protocol import release_digest
@@ -87,12 +87,6 @@ def run_reference(reference: Reference, prepared: Prepared, *, ledgers: Mapping[
     }
     is_private = bool(ledgers) and reference in ("pooled", "federated_logistic", "one_shot")
     return ReferenceScores(reference=reference, pd=build[reference](prepared, ledgers), is_private=is_private)
-
-
-def _direct_strategy(prepared: Prepared) -> Strategy:
-    """Use the run's own server rule; a stock Flower strategy is stood in for by plain averaging."""
-    strategy = prepared.experiment.strategy
-    return strategy if isinstance(strategy, Strategy) else Strategy(server_optimiser=Sgd(), averaging_decay=0.0)
 
 
 def _alone(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> ReferenceScores:
@@ -333,7 +327,7 @@ def _train(
         release=release,
         fingerprint=prepared.fingerprint,
         seed=prepared.experiment.seed,
-        strategy=_direct_strategy(prepared),
+        strategy=server_rule(prepared.experiment.strategy),
         num_rounds=prepared.experiment.training.num_rounds,
         trainer=trainer(prepared.experiment.trainer.kind, device=prepared.experiment.trainer.device),
         computed_by=trainer_name(prepared.experiment.trainer, network),
