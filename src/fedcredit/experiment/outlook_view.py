@@ -11,6 +11,7 @@ from fedcredit.experiment.outlook import Outlook
 from fedcredit.experiment.record import to_jsonable
 from fedcredit.experiment.show import TableView
 from fedcredit.experiment.wording import ABSENT, Table, epsilon_text, readable
+from fedcredit.privacy.budgets import budget_line
 
 FORMAT = "fedcredit/plan/1"
 _MEGABYTE = 1e6
@@ -89,7 +90,13 @@ def plan_lines(outlook: Outlook) -> list[str]:
     if outlook.statement is not None:
         growth = ", ".join(f"{count}: {epsilon_text(bound.value)}" for count, bound in outlook.curve)
         planned = "planned, if every lender takes part in every round:"
-        lines = [planned, *outlook.statement.lines(), f"epsilon of the worst-off lender after rounds {growth}"]
+        promised = budget_line(outlook.plan.budgets, outlook.plan.target_epsilon)
+        lines = [
+            planned,
+            *([promised] if promised else []),
+            *outlook.statement.lines(),
+            f"epsilon of the worst-off lender after rounds {growth}",
+        ]
     return [
         *lines,
         f"messages: {sent.num_messages:,}; {_megabytes(sent.bytes_to_lenders)} to lenders, "

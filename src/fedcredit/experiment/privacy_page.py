@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.summary import noise_table, reading_table
-from fedcredit.experiment.wording import PRIVATE_REFERENCES, Table, statement_of
+from fedcredit.experiment.wording import PRIVATE_REFERENCES, Table, as_mapping, as_number, statement_of
 from fedcredit.privacy.accounting.statement import EpsilonStatement
+from fedcredit.privacy.budgets import budget_line
 
 PRIVACY_FILE = "privacy.md"
 _MOST_LENDERS = 12
@@ -98,11 +99,20 @@ def _parameters(record: RunRecord, statement: EpsilonStatement) -> str:
     lenders = noise_table(record)
     left_out = len(lenders.rows) - _MOST_LENDERS
     more = f"\n\n{left_out} more lenders are in `institutions.parquet`." if left_out > 0 else ""
+    budgets = budget_line(*_promised(record))
+    told = "" if budgets is None else f"Targets differ: {budgets}. "
     return (
-        f"Delta {statement.target_delta:g} for every figure; upper bounds by {' and '.join(accountants)}. All noise is "
-        f"Gaussian, on gradients of one {statement.unit} clipped to one norm, in batches drawn by Poisson sampling.\n\n"
+        f"{told}Delta {statement.target_delta:g} for every figure; upper bounds by {' and '.join(accountants)}. "
+        f"All noise is Gaussian, on gradients of one {statement.unit} clipped to one norm, in batches drawn by Poisson "
+        "sampling.\n\n"
         f"{_markdown(reading_table(statement))}\n\n{_markdown(lenders, most=_MOST_LENDERS)}{more}"
     )
+
+
+def _promised(record: RunRecord) -> tuple[dict[str, float], float | None]:
+    privacy = as_mapping(record.experiment["privacy"])
+    budgets = {name: as_number(value) for name, value in as_mapping(privacy.get("budgets", {})).items()}
+    return budgets, as_number(privacy["target_epsilon"]) if budgets else None
 
 
 def _trust(record: RunRecord) -> str:

@@ -33,6 +33,7 @@ from fedcredit.privacy.accounting.releases import (
     REFERENCE_ONE_SHOT,
     REFERENCE_POOLED,
 )
+from fedcredit.privacy.budgets import strictest, target_of
 from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
 from fedcredit.seeds import normals, private_stream, public_stream, words
 from fedcredit.training.contract import LocalSettings
@@ -139,7 +140,7 @@ def _lender(
 
 
 def _pooled(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
-    """Train on all loans in one place, at the noise that the same epsilon asks for there."""
+    """Train on all loans in one place, at the noise that the same epsilon (the smallest of several) asks for there."""
     training = prepared.experiment.training
     loans = _pool(prepared)
     contracts = draw_up({POOLED: loans.num_loans}, local=training.local, weights="uniform")
@@ -158,9 +159,8 @@ def _pooled(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
 
 
 def _pooled_plan(prepared: Prepared, contracts: ContractTable) -> PrivacyPlan:
-    return plan_privacy(
-        prepared.experiment.privacy, contracts, num_rounds=prepared.experiment.training.num_rounds, progress=None
-    )
+    promise = strictest(prepared.experiment.privacy, prepared.contracts.institutions)
+    return plan_privacy(promise, contracts, num_rounds=prepared.experiment.training.num_rounds, progress=None)
 
 
 def _one_shot(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
@@ -191,7 +191,7 @@ def _one_shot(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Score
 def _one_shot_multiplier(prepared: Prepared, institution: str) -> float:
     """Spend on one full-batch release what the run spends on all its rounds."""
     privacy = prepared.experiment.privacy
-    target = privacy.target_epsilon
+    target = target_of(privacy, institution)
     if target is None:
         target = prepared.plan.epsilon(institution).value
     return calibrate(target_epsilon=target, delta=privacy.target_delta, sampling_probability=1.0, num_steps=1)

@@ -32,6 +32,7 @@ from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.accounting.statement import EpsilonStatement, state, worst_epsilon
+from fedcredit.privacy.budgets import budget_line
 from fedcredit.training.trainers import computed_by, trainer
 
 if TYPE_CHECKING:
@@ -242,7 +243,9 @@ def _beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonStat
     """Say what the headline leaves out: the run's own private references, and other runs."""
     spent = {name: ledger.events() for name, ledger in ledgers.items()}
     everything = worst_epsilon(spent, delta=statement.target_delta).value
-    rest = [_NOT_COVERED, _scope(prepared)]
+    privacy = prepared.experiment.privacy
+    promised = budget_line(privacy.budgets, privacy.target_epsilon)
+    rest = [*([promised] if promised else []), _NOT_COVERED, _scope(prepared)]
     if everything <= statement.worst.value:
         return rest
     return [

@@ -1,14 +1,14 @@
 """What is promised: the plan from which every lender's noise and every planned event comes.
 
-The same target epsilon and delta hold for every lender; the noise differs where rate or step count
-do. A training loop never sees a noise multiplier that is not in a plan.
+One delta holds for every lender, and one target epsilon for those without a budget of their own; the noise differs
+where target, rate or step count do. A training loop never sees a noise multiplier that is not in a plan.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedcredit.data.contract import Contract, ContractTable
 from fedcredit.errors import InputError
@@ -16,6 +16,9 @@ from fedcredit.experiment.spec import Privacy
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.calibration import Progress, calibrate
 from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.budgets import check_names, target_of
+
+Asked = tuple[float, int, float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +29,13 @@ class PrivacyPlan:
         unit: the privacy unit, ``"loan"``.
         relation: the neighbouring relation, ``"zero_out"``.
         clipping_norm: C, the largest norm of one loan's gradient; infinite without privacy.
-        target_epsilon: the promise; None where the noise was given instead, infinite without privacy.
+        target_epsilon: the promise to lenders without a budget of their own; None where the noise was given
+            instead, infinite without privacy.
         target_delta: the delta of the promise, the same for all lenders.
         noise_multiplier: lender -> sigma, the noise's standard deviation over ``clipping_norm``.
         events: lender -> everything it does in the whole run.
         num_rounds: rounds of the run.
+        budgets: lender -> target epsilon, of the lenders that have one of their own.
     """
 
     unit: str
@@ -41,6 +46,7 @@ class PrivacyPlan:
     noise_multiplier: Mapping[str, float]
     events: Mapping[str, GaussianSteps]
     num_rounds: int
+    budgets: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_private(self) -> bool:
@@ -73,7 +79,7 @@ class PrivacyPlan:
             institution: the lender's name.
 
         Returns:
-            The bound, at most ``target_epsilon`` where there is one.
+            The bound, at most the lender's target where there is one.
 
         Raises:
             KeyError: if the plan has no such lender.
@@ -89,7 +95,7 @@ def plan_privacy(
     progress: Progress | None = None,
     allow_any_delta: bool = False,
 ) -> PrivacyPlan:
-    """Turn a promise into noise: one calibration for each distinct (sampling rate, number of steps).
+    """Turn a promise into noise: one calibration for each distinct (sampling rate, number of steps, target).
 
     Every lender is taken to join every round, which is an upper bound where a cohort is a fraction.
 
@@ -104,45 +110,49 @@ def plan_privacy(
         The plan.
 
     Raises:
-        InputError: if the run is private and ``target_delta`` is not below 1 / (loans of the largest lender).
+        InputError: if the run is private and ``target_delta`` is not below 1 / (loans of the largest lender), or a
+            budget is for a lender that is not there.
     """
+    check_names("privacy.budgets", privacy.budgets, contracts.institutions)
     if privacy.is_private and not allow_any_delta:
         check_delta_of(privacy.target_delta, contracts.contracts)
-    rates = {c.institution: (c.sampling_probability, c.local_steps * num_rounds) for c in contracts.contracts}
-    noise = _noise_by_rate(privacy, sorted(set(rates.values())), progress)
+    asked = {
+        c.institution: (c.sampling_probability, c.local_steps * num_rounds, target_of(privacy, c.institution))
+        for c in contracts.contracts
+    }
+    noise = _noise_by_promise(privacy, sorted(set(asked.values())), progress)
     return PrivacyPlan(
         unit=privacy.privacy_unit,
         relation=privacy.neighboring_relation,
         clipping_norm=privacy.clipping_norm if privacy.is_private else math.inf,
         target_epsilon=privacy.target_epsilon,
         target_delta=privacy.target_delta,
-        noise_multiplier={name: noise[pair] for name, pair in rates.items()},
+        noise_multiplier={name: noise[one] for name, one in asked.items()},
         events={
-            name: GaussianSteps(sampling_probability=pair[0], noise_multiplier=noise[pair], num_steps=pair[1])
-            for name, pair in rates.items()
+            name: GaussianSteps(sampling_probability=one[0], noise_multiplier=noise[one], num_steps=one[1])
+            for name, one in asked.items()
         },
         num_rounds=num_rounds,
+        budgets=dict(privacy.budgets),
     )
 
 
-def _noise_by_rate(
-    privacy: Privacy, distinct: Sequence[tuple[float, int]], progress: Progress | None
-) -> dict[tuple[float, int], float]:
+def _noise_by_promise(privacy: Privacy, distinct: Sequence[Asked], progress: Progress | None) -> dict[Asked, float]:
     noise = {}
-    for done, (rate, steps) in enumerate(distinct):
+    for done, (rate, steps, target) in enumerate(distinct):
         if progress is not None:
             progress(f"noise for {steps} steps at sampling probability {rate:.4g}", done, len(distinct))
-        noise[rate, steps] = _noise(privacy, rate, steps)
+        noise[rate, steps, target] = _noise(privacy, rate, steps, target)
     if progress is not None:
         progress("noise for every lender", len(distinct), len(distinct))
     return noise
 
 
-def _noise(privacy: Privacy, sampling_probability: float, num_steps: int) -> float:
-    if privacy.target_epsilon is None:
+def _noise(privacy: Privacy, sampling_probability: float, num_steps: int, target_epsilon: float | None) -> float:
+    if target_epsilon is None:
         return privacy.noise_multiplier or 0.0
     return calibrate(
-        target_epsilon=privacy.target_epsilon,
+        target_epsilon=target_epsilon,
         delta=privacy.target_delta,
         sampling_probability=sampling_probability,
         num_steps=num_steps,

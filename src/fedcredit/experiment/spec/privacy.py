@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fedcredit.experiment.spec.part import Part
+from fedcredit.experiment.spec.part import ByLender, FrozenDict, Part, is_unset
 
 
 class Privacy(Part):
     """What is promised. Exactly one of ``target_epsilon`` and ``noise_multiplier`` is given.
 
-    ``target_epsilon: .inf`` is the same path without clipping and without noise.
+    ``target_epsilon: .inf`` is the same path without clipping and without noise. ``budgets`` gives lenders a target
+    of their own; those that it does not name get ``target_epsilon``.
     """
 
     privacy_unit: Literal["loan"] = "loan"
@@ -21,11 +22,26 @@ class Privacy(Part):
     noise_multiplier: Annotated[float, Field(ge=1e-3, allow_inf_nan=False)] | None = None
     target_delta: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-6
     clipping_norm: Annotated[float, Field(ge=1e-6, allow_inf_nan=False)] = 2.5
+    budgets: ByLender = Field(default_factory=FrozenDict, exclude_if=is_unset)
 
     @model_validator(mode="after")
     def _exactly_one_dial(self) -> Privacy:
         if (self.target_epsilon is None) == (self.noise_multiplier is None):
             raise ValueError("give exactly one of target_epsilon and noise_multiplier; set the other to null")
+        return self
+
+    @model_validator(mode="after")
+    def _budgets_beside_a_finite_target(self) -> Privacy:
+        if self.budgets and self.target_epsilon is None:
+            raise ValueError(
+                "budgets are targets, and noise_multiplier gives every lender the same noise instead; set "
+                "noise_multiplier to null and target_epsilon to what lenders without a budget of their own get"
+            )
+        if self.budgets and not self.is_private:
+            raise ValueError(
+                "budgets stand beside target_epsilon: .inf, and a lender without noise would void what the others "
+                "promise; set target_epsilon to a number, or budgets to {}"
+            )
         return self
 
     @property
