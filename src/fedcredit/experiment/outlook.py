@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedcredit.data.contract import Contract, ContractTable, draw_up
+from fedcredit.data.contract import Contract, ContractTable
 from fedcredit.data.institution import TRAIN_SHARE, VALIDATION_SHARE, count_train_loans
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.schema import Schema, read_schema
@@ -28,7 +28,8 @@ from fedcredit.federation.traffic import Traffic, traffic
 from fedcredit.model.network import network_from_spec
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.statement import EpsilonStatement, state
-from fedcredit.privacy.plan import PrivacyPlan, check_delta_of, plan_privacy
+from fedcredit.privacy.plan import PrivacyPlan, check_delta_of
+from fedcredit.privacy.terms import agree
 
 Progress = Callable[[str, int, int], None]
 _CURVE_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
@@ -92,8 +93,7 @@ def look_ahead(
     """
     schema = _schema(experiment)
     counted = _checked(num_loans) if num_loans else _counted(experiment, progress)
-    contracts = draw_up(counted, local=experiment.training.local, weights=experiment.strategy.weights)
-    prepared = _without_loans(experiment, schema, contracts, progress)
+    prepared = _without_loans(experiment, schema, counted, progress)
     if progress is not None:
         progress("trial rounds", 0, 1)
     seconds = seconds_a_round(prepared) * experiment.training.num_rounds
@@ -102,7 +102,7 @@ def look_ahead(
     return Outlook(
         name=experiment.name,
         counts=_GIVEN if num_loans else _COUNTED,
-        contracts=contracts.contracts,
+        contracts=prepared.contracts.contracts,
         plan=prepared.plan,
         num_parameters=prepared.network.num_parameters,
         statement=_planned(experiment, prepared.plan) if prepared.plan.is_private else None,
@@ -113,7 +113,7 @@ def look_ahead(
             validation_loans={name: round(count * VALIDATION_SHARE / TRAIN_SHARE) for name, count in counted.items()},
         ),
         train_seconds=seconds,
-        refusal=_refusal(experiment, contracts),
+        refusal=_refusal(experiment, prepared.contracts),
         warnings=(*_warnings(experiment, prepared), *remarks(experiment, row_norm_cap=schema.row_norm_cap)),
     )
 
@@ -162,15 +162,14 @@ def _counted(experiment: Experiment, progress: Progress | None) -> dict[str, int
 
 
 def _without_loans(
-    experiment: Experiment, schema: Schema, contracts: ContractTable, progress: Progress | None
+    experiment: Experiment, schema: Schema, num_loans: Mapping[str, int], progress: Progress | None
 ) -> Prepared:
     sources = {item.name: item for item in (*schema.columns, *schema.derived)}
     num_features = sum(len(encoded_names(feature, sources[feature.of])) for feature in schema.features)
     network = network_from_spec(experiment.network, num_features)
-    plan = plan_privacy(
-        experiment.privacy,
-        contracts,
-        num_rounds=experiment.training.num_rounds,
+    terms = agree(
+        experiment,
+        num_loans,
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
         allow_any_delta=True,
     )
@@ -178,8 +177,8 @@ def _without_loans(
         schema=schema, columns={}, default=np.empty(0, dtype=np.int8), borrower=np.empty(0, dtype=np.int64)
     )
     return Prepared(
-        experiment=experiment, fingerprint="", portfolio=nothing, institutions=(), contracts=contracts, plan=plan,
-        network=network, initial=initial_network(experiment, network),
+        experiment=experiment, fingerprint="", portfolio=nothing, institutions=(),
+        contracts=terms.contracts, plan=terms.plan, network=network, initial=initial_network(experiment, network),
     )  # fmt: skip
 
 

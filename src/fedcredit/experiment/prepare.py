@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.data.contract import Contract, ContractTable, draw_up
+from fedcredit.data.contract import Contract, ContractTable
 from fedcredit.data.institution import Institution, build_institutions
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.tables import data_checksum, load_portfolio
@@ -24,7 +24,8 @@ from fedcredit.federation.client import Lender
 from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec, to_pd
 from fedcredit.privacy.accounting.ledger import PrivacyLedger, ledger_path
 from fedcredit.privacy.accounting.releases import FEDERATION
-from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
+from fedcredit.privacy.plan import PrivacyPlan
+from fedcredit.privacy.terms import agree
 from fedcredit.seeds import Stream, private_stream, public_stream
 from fedcredit.training.contract import LocalSettings
 from fedcredit.training.trainers import computed_by, predictor, trainer
@@ -62,15 +63,9 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
     """
     portfolio = load_portfolio(experiment.portfolio, progress=progress)
     institutions = build_institutions(experiment, portfolio)
-    contracts = draw_up(
+    terms = agree(
+        experiment,
         {institution.name: institution.train.num_loans for institution in institutions},
-        local=experiment.training.local,
-        weights=experiment.strategy.weights,
-    )
-    plan = plan_privacy(
-        experiment.privacy,
-        contracts,
-        num_rounds=experiment.training.num_rounds,
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
     )
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
@@ -79,8 +74,8 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         fingerprint=fingerprint(experiment, data_checksum=data_checksum(portfolio)),
         portfolio=portfolio,
         institutions=institutions,
-        contracts=contracts,
-        plan=plan,
+        contracts=terms.contracts,
+        plan=terms.plan,
         network=network,
         initial=initial_network(experiment, network),
     )

@@ -106,8 +106,18 @@ def _on_the_strategy(experiment: Experiment) -> Iterator[str]:
             f"The {strategy.aggregator.kind} of noised updates keeps less signal than their mean: averaging is what "
             "removes the lenders' noise."
         )
-    if not isinstance(strategy.aggregator, Mean) and strategy.weights == "by_size":
-        yield f"The {strategy.aggregator.kind} does not use weights; weights by_size changes nothing."
+    if not isinstance(strategy.aggregator, Mean) and strategy.weights != "uniform":
+        yield f"The {strategy.aggregator.kind} does not use weights; weights {strategy.weights} changes nothing."
+    if isinstance(strategy.aggregator, Mean) and experiment.privacy.budgets and strategy.weights == "by_size":
+        yield (
+            "Budgets differ and weights are by size, so the noise of the strictest lenders counts as much as their "
+            "loans. strategy.weights=inverse_noise_variance makes the noise of the mean smallest."
+        )
+    if strategy.weights == "inverse_noise_variance":
+        yield (
+            "Weights by inverse noise variance follow the noise and not the loans: lenders with small budgets or few "
+            "loans count for little, and the shared network fits the others."
+        )
     if isinstance(strategy.aggregator, Median) and experiment.training.num_rounds < 10:
         yield "A coordinate-wise median moves slowly; fewer than 10 rounds rarely reach a useful network."
     if isinstance(strategy.cohort, FractionCohort) and private:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from fedcredit.data.wording import nearest
-from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Privacy
-
-_MOST_NAMES = 12
 
 
 def target_of(privacy: Privacy, institution: str) -> float | None:
@@ -22,26 +18,6 @@ def target_of(privacy: Privacy, institution: str) -> float | None:
         Its budget, or the federation's target; None where the noise was given instead.
     """
     return privacy.budgets.get(institution, privacy.target_epsilon)
-
-
-def check_names(key: str, named: Iterable[str], institutions: Iterable[str]) -> None:
-    """Refuse a mapping by lender that names a lender which is not there.
-
-    Args:
-        key: the mapping's key path, for the message.
-        named: the names in it.
-        institutions: the lenders that there are.
-
-    Raises:
-        InputError: listing every unknown name with the nearest lender.
-    """
-    known = sorted(institutions)
-    unknown = [f"{name!r}{nearest(name, known)}" for name in sorted(named) if name not in known]
-    if unknown:
-        shown = ", ".join(known[:_MOST_NAMES]) + (", ..." if len(known) > _MOST_NAMES else "")
-        raise InputError(
-            f"{key} names {', '.join(unknown)}, and no lender is called so; the {len(known)} lenders are: {shown}"
-        )
 
 
 def strictest(privacy: Privacy, institutions: Iterable[str]) -> Privacy:

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fedcredit.data.contract import Contract, ContractTable
+from fedcredit.data.wording import check_names
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Privacy
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.calibration import Progress, calibrate
 from fedcredit.privacy.accounting.events import GaussianSteps
-from fedcredit.privacy.budgets import check_names, target_of
+from fedcredit.privacy.budgets import target_of
 
 Asked = tuple[float, int, float | None]
 

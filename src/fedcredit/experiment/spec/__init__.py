@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedcredit.experiment.spec.evaluation import Evaluation, Reference
 from fedcredit.experiment.spec.part import Count, Fraction, Name, NonNegative, Part, Positive, Probability, Seed
@@ -116,3 +116,20 @@ class Experiment(Part):
     runtime: Runtime = InlineRuntime()
     trainer: Trainer = Trainer()
     results_dir: Annotated[str, Field(min_length=1)] = "results"
+
+    @model_validator(mode="after")
+    def _weights_by_noise_need_noise(self) -> Experiment:
+        if self.strategy.weights != "inverse_noise_variance":
+            return self
+        optimiser = self.training.optimiser
+        if not self.privacy.is_private:
+            raise ValueError(
+                "strategy.weights is inverse_noise_variance, and without privacy there is no noise; "
+                "set strategy.weights to by_size, uniform or by_contract"
+            )
+        if not isinstance(optimiser, Sgd) or optimiser.momentum > 0.0:
+            raise ValueError(
+                "strategy.weights is inverse_noise_variance, which knows the noise of plain local SGD "
+                "alone; set training/optimiser=sgd, or strategy.weights to by_size"
+            )
+        return self
