@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from fedcredit.experiment.sweep import Launcher, SweepResult
 
 _WIDTH_OF_A_FILE = 140
+_RESUME = {"--resume": True, "--no-resume": False}
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
@@ -75,7 +77,7 @@ def guarded(command: Callable[[], object]) -> int:
         typer.echo(f"error: {error.format_message()} (fedcredit --help lists the verbs)", err=True)
         return MISTAKE
     except (KeyboardInterrupt, click.Abort):
-        typer.echo("interrupted; a started run begins again when it is asked for again", err=True)
+        typer.echo("interrupted; a started run goes on from its last kept round when it is asked for again", err=True)
         return INTERRUPTED
     except Exception as error:
         typer.echo(crash_message(error), err=True)
@@ -92,7 +94,9 @@ def run(context: typer.Context) -> int:
     """Hand the rest of the command line to Hydra, and print what the runs came to."""
     from fedcredit.config import hydra_main
 
-    code = hydra_main(context.args, job=_single, sweep=_sweep)
+    resume = [_RESUME[word] for word in context.args if word in _RESUME][-1:] != [False]
+    words = [word for word in context.args if word not in _RESUME]
+    code = hydra_main(words, job=partial(_single, resume=resume), sweep=partial(_sweep, resume=resume))
     return DONE if code is None else code
 
 
@@ -287,10 +291,10 @@ def _composed(words: Sequence[str]) -> Experiment:
     return compose(None, [word if "=" in word or word.startswith("~") else f"experiments={word}" for word in words])
 
 
-def _single(experiment: Experiment) -> int:
+def _single(experiment: Experiment, *, resume: bool) -> int:
     from fedcredit.experiment.runner import run as run_experiment
 
-    _print_run(run_experiment(experiment, progress=True))
+    _print_run(run_experiment(experiment, progress=True, resume=resume))
     return DONE
 
 
@@ -304,13 +308,14 @@ def _print_run(record: RunRecord) -> None:
     print_run(record, _console(), report=folder.path / REPORT_FILE)
 
 
-def _sweep(experiments: Sequence[Experiment], launcher: Launcher) -> int:
+def _sweep(experiments: Sequence[Experiment], launcher: Launcher, *, resume: bool) -> int:
     """Run a sweep; print the arms side by side, write the study's report, and say what failed."""
     from rich.console import Console
 
-    from fedcredit.experiment.sweep import run_sweep
+    from fedcredit.experiment.sweep import run_arm, run_sweep
 
-    result = run_sweep(experiments, launcher, console=Console(stderr=True))
+    job = partial(run_arm, resume=resume)
+    result = run_sweep(experiments, launcher, console=Console(stderr=True), job=job)
     _print_sweep(result)
     failures = result.failures()
     for label, outcome in failures:

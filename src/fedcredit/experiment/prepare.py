@@ -22,7 +22,7 @@ from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.experiment.spec import Experiment, Trainer
 from fedcredit.federation.client import Lender
 from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec, to_pd
-from fedcredit.privacy.accounting.ledger import PrivacyLedger, ledger_path
+from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER, PrivacyLedger, ledger_path
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.plan import PrivacyPlan
 from fedcredit.privacy.terms import agree
@@ -170,7 +170,7 @@ def open_ledgers(
         return {}
     return {
         name: PrivacyLedger.open(
-            ledger_path(folder / "ledger", name),
+            ledger_path(folder / LEDGER_FOLDER, name),
             institution=name,
             fingerprint=prepared.fingerprint,
             mode=prepared.experiment.mode,

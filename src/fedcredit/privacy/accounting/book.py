@@ -70,6 +70,7 @@ class Book:
         digests_of: (name, round) -> digest of its last intent.
         committed: lines of intents that were followed by a commit or fault.
         steps: what the entries cost so far: steps by release name and (sampling probability, noise multiplier).
+        last_round: the largest round of an entry.
     """
 
     path: Path
@@ -81,17 +82,19 @@ class Book:
     digests_of: dict[tuple[str, int], str] = field(default_factory=dict)
     committed: set[int] = field(default_factory=set)
     steps: dict[str, Counter[tuple[float, float]]] = field(default_factory=dict)
+    last_round: int = 0
 
     @property
     def head(self) -> str:
         """The digest of the last line."""
         return self.digests[-1] if self.digests else GENESIS
 
-    def events(self, name: str | None) -> Events:
-        """Return what the entries cost: `charges`, merged, from the running sums.
+    def events(self, name: str | None, *, through_round: int | None = None) -> Events:
+        """Return what the entries cost: `charges`, merged, from the running sums where all of them count.
 
         Args:
             name: one kind of release, or None for all of them.
+            through_round: the last round that counts; None for all of them.
 
         Returns:
             Merged events.
@@ -101,6 +104,9 @@ class Book:
         """
         if name is not None:
             check_release(name)
+        if through_round is not None and through_round < self.last_round:
+            within = (entry for entry in self.entries if entry.release.server_round <= through_round)
+            return merge(charges(within, name))
         kinds = [steps for kind, steps in self.steps.items() if name in (None, kind)]
         return merge(
             GaussianSteps(sampling_probability=rate, noise_multiplier=noise, num_steps=count)
@@ -192,6 +198,7 @@ class Book:
 
     def _add(self, entry: Entry) -> None:
         self.entries.append(entry)
+        self.last_round = max(self.last_round, entry.release.server_round)
         steps = self.steps.setdefault(entry.release.name, Counter())
         for event in charges((entry,), None):
             steps[event.sampling_probability, event.noise_multiplier] += event.num_steps
