@@ -135,6 +135,7 @@ def _calibrated(asked: Calibration) -> None:
 
 def _priced(promised: tuple[Experiment, Sizes]) -> None:
     """Make the statements of a run, as it will: of the federation, and with its private references too."""
+    from fedcredit.experiment.stopping import planned_stop
     from fedcredit.privacy.accounting.statement import state
     from fedcredit.privacy.plan import plan_privacy
 
@@ -144,6 +145,8 @@ def _priced(promised: tuple[Experiment, Sizes]) -> None:
         plans = [plan_privacy(promise, table, num_rounds=rounds) for promise, table in _tables(experiment, sizes)]
     except (InputError, ArithmeticError):
         return
+    stop = planned_stop(experiment, plans[0])
+    plans = [plan.through(max(1, stop.after_round if stop else rounds)) for plan in plans]
     own = {name: [event] for name, event in plans[0].events.items()}
     references = experiment.evaluation.references
     repeats = sum(reference in references for reference in ("alone", "federated_logistic"))
@@ -167,6 +170,8 @@ def _one_shot(experiment: Experiment, plan: PrivacyPlan, lender: str) -> list[Ga
     if "one_shot" not in experiment.evaluation.references:
         return []
     target = target_of(experiment.privacy, lender)
+    if plan.num_rounds < experiment.training.num_rounds:
+        target = None
     noise = calibrate(
         target_epsilon=plan.epsilon(lender).value if target is None else target,
         delta=experiment.privacy.target_delta,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedcredit.data.contract import Contract, ContractTable
+from fedcredit.data.contract import Contract
 from fedcredit.data.institution import TRAIN_SHARE, VALIDATION_SHARE, count_train_loans
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.schema import Schema, read_schema
@@ -22,6 +22,7 @@ from fedcredit.errors import InputError
 from fedcredit.experiment.prepare import Prepared, initial_network
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.spec import Experiment, MarketPortfolio, PublicTable
+from fedcredit.experiment.stopping import planned_stop
 from fedcredit.experiment.trial import seconds_a_round
 from fedcredit.experiment.wording import PRIVATE_REFERENCES, epsilon_text
 from fedcredit.federation.traffic import Traffic, traffic
@@ -96,24 +97,25 @@ def look_ahead(
     prepared = _without_loans(experiment, schema, counted, progress)
     if progress is not None:
         progress("trial rounds", 0, 1)
-    seconds = seconds_a_round(prepared) * experiment.training.num_rounds
+    seconds = seconds_a_round(prepared) * prepared.num_rounds
     if progress is not None:
         progress("trial rounds", 1, 1)
+    plan = prepared.plan.through(max(1, prepared.num_rounds))
     return Outlook(
         name=experiment.name,
         counts=_GIVEN if num_loans else _COUNTED,
         contracts=prepared.contracts.contracts,
-        plan=prepared.plan,
+        plan=plan,
         num_parameters=prepared.network.num_parameters,
-        statement=_planned(experiment, prepared.plan) if prepared.plan.is_private else None,
-        curve=_curve(prepared.plan) if prepared.plan.is_private else (),
+        statement=_planned(experiment, plan) if plan.is_private else None,
+        curve=_curve(plan) if plan.is_private else (),
         traffic=traffic(
-            experiment,
+            _of_rounds(experiment, plan.num_rounds),
             num_parameters=prepared.network.num_parameters,
             validation_loans={name: round(count * VALIDATION_SHARE / TRAIN_SHARE) for name, count in counted.items()},
         ),
         train_seconds=seconds,
-        refusal=_refusal(experiment, prepared.contracts),
+        refusal=_refusal(experiment, prepared),
         warnings=(*_warnings(experiment, prepared), *remarks(experiment, row_norm_cap=schema.row_norm_cap)),
     )
 
@@ -179,6 +181,7 @@ def _without_loans(
     return Prepared(
         experiment=experiment, fingerprint="", portfolio=nothing, institutions=(),
         contracts=terms.contracts, plan=terms.plan, network=network, initial=initial_network(experiment, network),
+        stop=planned_stop(experiment, terms.plan),
     )  # fmt: skip
 
 
@@ -202,20 +205,27 @@ def _curve(plan: PrivacyPlan) -> tuple[tuple[int, Epsilon], ...]:
     return tuple((count, epsilon([event.times(count)], delta=plan.target_delta)) for count in rounds)
 
 
-def _refusal(experiment: Experiment, contracts: ContractTable) -> str | None:
+def _of_rounds(experiment: Experiment, num_rounds: int) -> Experiment:
+    training = experiment.training.model_copy(update={"num_rounds": num_rounds})
+    return experiment.model_copy(update={"training": training})
+
+
+def _refusal(experiment: Experiment, prepared: Prepared) -> str | None:
     if not experiment.privacy.is_private:
         return None
     try:
-        check_delta_of(experiment.privacy.target_delta, contracts.contracts)
+        check_delta_of(experiment.privacy.target_delta, prepared.contracts.contracts)
     except InputError as error:
         return str(error)
-    return None
+    return prepared.stop.reason if prepared.stop is not None and prepared.stop.after_round == 0 else None
 
 
 def _warnings(experiment: Experiment, prepared: Prepared) -> Iterator[str]:
     if not prepared.plan.is_private:
         return
     contracts = prepared.contracts.contracts
+    if prepared.stop is not None:
+        yield f"This run will be {prepared.stop.reason}."
     yield from _on_delta(prepared.plan.target_delta, contracts)
     yield from _on_batches(prepared.plan, contracts)
     yield from _on_one_noise(experiment, prepared.plan)

@@ -18,8 +18,10 @@ from fedcredit.data.contract import Contract, ContractTable
 from fedcredit.data.institution import Institution, build_institutions
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.tables import data_checksum, load_portfolio
+from fedcredit.errors import InputError
 from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.experiment.spec import Experiment, Trainer
+from fedcredit.experiment.stopping import Stop, planned_stop, spending_cap
 from fedcredit.federation.client import Lender
 from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec, to_pd
 from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER, PrivacyLedger, ledger_path
@@ -36,7 +38,10 @@ SYNC_VARIABLE = "FEDCREDIT_LEDGER_SYNC"
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """An experiment with its loans dealt out, its contracts drawn up and its noise calibrated."""
+    """An experiment with its loans dealt out, its contracts drawn up and its noise calibrated.
+
+    ``plan`` is of all planned rounds; ``stop`` says where a cap ends them.
+    """
 
     experiment: Experiment
     fingerprint: str
@@ -46,6 +51,12 @@ class Prepared:
     plan: PrivacyPlan
     network: DefaultNetwork
     initial: NDArray[np.float32]
+    stop: Stop | None = None
+
+    @property
+    def num_rounds(self) -> int:
+        """How many rounds will run."""
+        return self.experiment.training.num_rounds if self.stop is None else self.stop.after_round
 
 
 def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prepared:
@@ -59,7 +70,7 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         All that a run needs; equal experiments and tables give equal results.
 
     Raises:
-        InputError: if the table, the partition or the promise cannot be had.
+        InputError: if the table, the partition or the promise cannot be had, or no round fits under the cap.
     """
     portfolio = load_portfolio(experiment.portfolio, progress=progress)
     institutions = build_institutions(experiment, portfolio)
@@ -68,6 +79,9 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         {institution.name: institution.train.num_loans for institution in institutions},
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
     )
+    stop = planned_stop(experiment, terms.plan)
+    if stop is not None and stop.after_round == 0:
+        raise InputError(f"{stop.reason}. Not even one round fits: raise privacy.epsilon_cap, or the noise")
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
     return Prepared(
         experiment=experiment,
@@ -78,6 +92,7 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         plan=terms.plan,
         network=network,
         initial=initial_network(experiment, network),
+        stop=stop,
     )
 
 
@@ -207,6 +222,7 @@ def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict
             trainer=trainer(experiment.trainer.kind, device=experiment.trainer.device),
             predict=predictor(experiment.trainer.kind),
             computed_by=trainer_name(experiment.trainer, prepared.network),
+            cap=spending_cap(experiment),
         )
         for institution in prepared.institutions
     }

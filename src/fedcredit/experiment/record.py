@@ -57,7 +57,8 @@ class RunRecord:
     ``statement_lines`` its text as it was printed. ``rounds`` holds one object per round;
     ``own_intercept`` the evaluation after each lender moved the level to its own. ``seconds`` and
     ``environment`` say how long and where; they take no part in a comparison of runs. ``ledger_heads``
-    are the digests of the last line of each lender's ledger.
+    are the digests of the last line of each lender's ledger. ``stopped`` says where and why a cap ended the run before
+    its planned rounds.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -78,6 +79,7 @@ class RunRecord:
     seconds: Mapping[str, float]
     environment: Mapping[str, JsonValue]
     ledger_heads: Mapping[str, str] = field(default_factory=dict)
+    stopped: str | None = None
 
 
 _ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)

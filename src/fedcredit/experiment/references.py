@@ -22,6 +22,7 @@ from fedcredit.experiment import one_shot
 from fedcredit.experiment.direct import Participant, train_directly
 from fedcredit.experiment.prepare import Prepared, initial_network, local_settings, predict_pd, trainer_name
 from fedcredit.experiment.spec import Adam, FixedSteps, Network, Reference, Sgd, Strategy
+from fedcredit.experiment.stopping import most_rounds, spending_cap
 from fedcredit.federation.protocol import release_digest
 from fedcredit.model.network import DefaultNetwork, network_from_spec
 from fedcredit.privacy.accounting.calibration import calibrate
@@ -154,13 +155,17 @@ def _pooled(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
         event=plan.round_event(POOLED) if ledgers else None,
         ledgers=tuple(ledgers.values()),
     )
-    parameters = _train(prepared, prepared.network, prepared.initial, [participant], REFERENCE_POOLED)
+    parameters = _train(
+        prepared, prepared.network, prepared.initial, [participant], REFERENCE_POOLED, num_rounds=plan.num_rounds
+    )
     return _score(prepared, prepared.network, parameters)
 
 
 def _pooled_plan(prepared: Prepared, contracts: ContractTable) -> PrivacyPlan:
     promise = strictest(prepared.experiment.privacy, prepared.contracts.institutions)
-    return plan_privacy(promise, contracts, num_rounds=prepared.experiment.training.num_rounds, progress=None)
+    plan = plan_privacy(promise, contracts, num_rounds=prepared.experiment.training.num_rounds, progress=None)
+    fitting = most_rounds(spending_cap(prepared.experiment), plan, POOLED)
+    return plan.through(max(1, min(prepared.plan.num_rounds, fitting)))
 
 
 def _one_shot(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
@@ -192,7 +197,7 @@ def _one_shot_multiplier(prepared: Prepared, institution: str) -> float:
     """Spend on one full-batch release what the run spends on all its rounds."""
     privacy = prepared.experiment.privacy
     target = target_of(privacy, institution)
-    if target is None:
+    if target is None or prepared.stop is not None:
         target = prepared.plan.epsilon(institution).value
     return calibrate(target_epsilon=target, delta=privacy.target_delta, sampling_probability=1.0, num_steps=1)
 
@@ -302,6 +307,8 @@ def _train(
     initial: NDArray[np.float32],
     participants: list[Participant],
     release: str,
+    *,
+    num_rounds: int | None = None,
 ) -> NDArray[np.float32]:
     return train_directly(
         network,
@@ -311,7 +318,7 @@ def _train(
         fingerprint=prepared.fingerprint,
         seed=prepared.experiment.seed,
         strategy=_direct_strategy(prepared),
-        num_rounds=prepared.experiment.training.num_rounds,
+        num_rounds=prepared.plan.num_rounds if num_rounds is None else num_rounds,
         trainer=trainer(prepared.experiment.trainer.kind, device=prepared.experiment.trainer.device),
         computed_by=trainer_name(prepared.experiment.trainer, network),
     )

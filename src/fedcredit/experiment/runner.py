@@ -94,7 +94,8 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
             _begin(folder, prepared)
             trained = _train(prepared, folder, ledgers, display, start)
             seconds["train"] = time.perf_counter() - started - seconds["prepare"]
-            measured = measure(prepared, trained.result.parameters, ledgers=ledgers, progress=display.stage)
+            done = replace(prepared, plan=prepared.plan.through(prepared.num_rounds))
+            measured = measure(done, trained.result.parameters, ledgers=ledgers, progress=display.stage)
             seconds["total"] = time.perf_counter() - started
             record = _record(prepared, trained, measured, ledgers, seconds)
             _finish(folder, prepared, trained, record, report=report)
@@ -134,7 +135,7 @@ def _train(
     prepared: Prepared, folder: RunFolder, ledgers: Ledgers, display: RunDisplay, start: Snapshot | None
 ) -> _Trained:
     rounds: list[RoundRecord] = []
-    num_rounds = prepared.experiment.training.num_rounds
+    num_rounds = prepared.num_rounds
 
     def on_round(told: RoundRecord) -> None:
         spent = _spent(prepared, ledgers, told.server_round) if told.evaluation is not None else None
@@ -144,7 +145,7 @@ def _train(
         folder.append_round(with_heads(_plain(done), ledgers) if is_kept else _plain(done))
         display.stage("rounds", done.server_round, num_rounds)
         if done.evaluation is not None:
-            display.note("rounds", _note(done))
+            display.note("rounds", _note(done, prepared))
 
     display.stage("rounds", 0, num_rounds)
     for told in () if start is None else start.rounds:
@@ -179,6 +180,7 @@ def _federation(
             on_round=on_round,
             start=start,
             keep=Checkpoints(folder.path, owner),
+            num_rounds=prepared.num_rounds,
         ),
     )
 
@@ -191,7 +193,7 @@ def _spent(prepared: Prepared, ledgers: Ledgers, server_round: int) -> float | N
     return max(bounds) if bounds else None
 
 
-def _note(done: RoundRecord) -> str:
+def _note(done: RoundRecord, prepared: Prepared) -> str:
     fit = done.evaluation.overall if done.evaluation is not None else None
     parts = []
     if fit is not None and fit.log_loss is not None:
@@ -199,6 +201,8 @@ def _note(done: RoundRecord) -> str:
     if fit is not None and fit.auc is not None:
         parts.append(f"validation AUC {fit.auc:.4f}")
     parts.append("no privacy" if done.epsilon_spent is None else f"epsilon at most {epsilon_text(done.epsilon_spent)}")
+    if prepared.stop is not None and done.server_round == prepared.stop.after_round:
+        parts.append(f"stopped by the cap, {prepared.experiment.training.num_rounds} rounds were planned")
     return "  ".join(parts)
 
 
@@ -209,6 +213,9 @@ def _record(
     _check_that_updates_were_charged(prepared, trained, ledgers)
     statement = _statement(prepared, ledgers) if ledgers else None
     lines = [] if statement is None else [*statement.lines(), *_beyond_the_run(prepared, ledgers, statement)]
+    stopped = None if prepared.stop is None else prepared.stop.reason
+    if stopped is not None:
+        lines.insert(0, stopped)
     return RunRecord(
         name=experiment.name,
         fingerprint=prepared.fingerprint,
@@ -219,6 +226,7 @@ def _record(
         statement=None if statement is None else statement.to_json(),
         statement_lines=tuple(lines),
         ledger_heads=current_heads(ledgers),
+        stopped=stopped,
         rounds=tuple(_plain(done) for done in trained.rounds),
         evaluation=measured.evaluation,
         own_intercept=measured.own_intercept,
@@ -237,7 +245,7 @@ def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
         unit=privacy.privacy_unit,
         relation=privacy.neighboring_relation,
         mode=prepared.experiment.mode,
-        covers=_covers(prepared.experiment),
+        covers=_covers(prepared),
         known_overlap=known_overlap(prepared.portfolio, prepared.institutions),
     )
 
@@ -252,9 +260,9 @@ def _check_that_updates_were_charged(prepared: Prepared, trained: _Trained, ledg
             raise RuntimeError(f"the ledger of {name} has {charged} steps; its accepted updates took {needed}")
 
 
-def _covers(experiment: Experiment) -> str:
-    rounds = f"every update a lender sent over {experiment.training.num_rounds} rounds, and the network made from them"
-    if isinstance(experiment.strategy, FlowerStrategy):
+def _covers(prepared: Prepared) -> str:
+    rounds = f"every update a lender sent over {prepared.num_rounds} rounds, and the network made from them"
+    if isinstance(prepared.experiment.strategy, FlowerStrategy):
         return f"{rounds}; noise drawn by lenders only, nothing that the stock Flower strategy does"
     return rounds
 

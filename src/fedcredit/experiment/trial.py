@@ -63,6 +63,7 @@ def _trial(prepared: Prepared, share: float) -> Prepared:
         update={
             "training": prepared.experiment.training.model_copy(update={"num_rounds": _NUM_ROUNDS}),
             "evaluation": Evaluation(every=_NUM_ROUNDS, references=()),
+            "privacy": prepared.experiment.privacy.model_copy(update={"epsilon_cap": None}),
         }
     )
     num_features, cap = prepared.network.num_features, prepared.portfolio.schema.row_norm_cap
@@ -70,7 +71,7 @@ def _trial(prepared: Prepared, share: float) -> Prepared:
         _made_up(contract.institution, max(1, round(share * contract.num_loans)), num_features, cap)
         for contract in prepared.contracts.contracts
     )
-    return replace(prepared, experiment=experiment, fingerprint=_FINGERPRINT, institutions=made_up)
+    return replace(prepared, experiment=experiment, fingerprint=_FINGERPRINT, institutions=made_up, stop=None)
 
 
 def _made_up(institution: str, num_loans: int, num_features: int, cap: float) -> Institution:

@@ -42,6 +42,7 @@ from fedcredit.model.network import DefaultNetwork, to_pd
 from fedcredit.privacy.accounting.events import GaussianSteps
 from fedcredit.privacy.accounting.ledger import NoiseDrawsError, PrivacyLedger, Release
 from fedcredit.privacy.accounting.releases import FEDERATION
+from fedcredit.privacy.cap import SpendingCap
 from fedcredit.seeds import Stream
 from fedcredit.training.contract import LocalRound, LocalSettings, PredictLogit, RoundStreams
 
@@ -60,7 +61,7 @@ class Lender:
     """All that one lender needs to answer the server.
 
     ``event`` is what a round costs its loans, ``None`` where nothing is private; then there is no
-    ledger either.
+    ledger either. ``cap`` is what the lender's training may cost; its ledger refuses a round beyond it.
     """
 
     institution: Institution
@@ -77,6 +78,7 @@ class Lender:
     predict: PredictLogit
     computed_by: str
     mode: str = SIMULATED
+    cap: SpendingCap | None = None
 
 
 FindLender = Callable[[Context], Lender]
@@ -241,7 +243,7 @@ def _intend(lender: Lender, request: ModelRequest) -> Release | None:
     )
     release = Release(name=FEDERATION, server_round=request.server_round, event=lender.event, digest=digest)
     with _charging():
-        lender.ledger.intend(release)
+        lender.ledger.intend(release, within=lender.cap)
     return release
 
 

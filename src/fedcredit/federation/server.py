@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from flwr.serverapp import Grid
@@ -54,6 +54,7 @@ def federate(
     on_round: Callable[[RoundRecord], None] | None = None,
     start: Snapshot | None = None,
     keep: Keep | None = None,
+    num_rounds: int | None = None,
 ) -> FederationResult:
     """Call the roster and train for all rounds, or for those that are left.
 
@@ -71,6 +72,7 @@ def federate(
         on_round: told each round's record as it closes.
         start: where an interrupted federation of this experiment stood; round 1 by default.
         keep: told after each round how to take a snapshot.
+        num_rounds: the last round, where a cap ends the run early; the experiment's by default.
 
     Returns:
         The result, the rounds of ``start`` included; the same bits wherever it started.
@@ -91,6 +93,8 @@ def federate(
     nodes = call_roster(grid, contracts, fingerprint=fingerprint, deadline_seconds=deadline)
     startup_seconds = time.perf_counter() - started
     plan = _plan(experiment, fingerprint, contracts, nodes, noise_multiplier, network.num_parameters)
+    if num_rounds is not None:
+        plan = replace(plan, num_rounds=num_rounds)
     strategy = FederatedStrategy(plan=plan, rule=rule, start=begin, on_round=on_round, keep=keep)
     arrays = parameters_to_record(begin.iterate.parameters)
     strategy.start(grid, arrays, num_rounds=strategy.num_rounds_left, timeout=deadline)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fedcredit.data.contract import Contract, ContractTable
 from fedcredit.data.wording import check_names
@@ -72,6 +72,20 @@ class PrivacyPlan:
             noise_multiplier=whole.noise_multiplier,
             num_steps=whole.num_steps // self.num_rounds,
         )
+
+    def through(self, num_rounds: int) -> PrivacyPlan:
+        """Return the plan of a run that stops early, with the same noise.
+
+        Args:
+            num_rounds: rounds that it does, at least 1.
+
+        Returns:
+            The plan of those rounds; this one if it has no more.
+        """
+        if num_rounds >= self.num_rounds:
+            return self
+        events = {name: self.round_event(name).times(num_rounds) for name in self.events}
+        return replace(self, events=events, num_rounds=num_rounds)
 
     def epsilon(self, institution: str) -> Epsilon:
         """Price what is planned for a lender over the whole run; what was spent is its ledger's to say.

@@ -6,14 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fedcredit.experiment.spec.part import ByLender, FrozenDict, Part, is_unset
+from fedcredit.experiment.spec.part import ByLender, FrozenDict, Part, Positive, is_unset
 
 
 class Privacy(Part):
     """What is promised. Exactly one of ``target_epsilon`` and ``noise_multiplier`` is given.
 
     ``target_epsilon: .inf`` is the same path without clipping and without noise. ``budgets`` gives lenders a target
-    of their own; those that it does not name get ``target_epsilon``.
+    of their own; those that it does not name get ``target_epsilon``. ``epsilon_cap`` ends the run before the round that
+    would take a lender above it.
     """
 
     privacy_unit: Literal["loan"] = "loan"
@@ -23,6 +24,7 @@ class Privacy(Part):
     target_delta: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-6
     clipping_norm: Annotated[float, Field(ge=1e-6, allow_inf_nan=False)] = 2.5
     budgets: ByLender = Field(default_factory=FrozenDict, exclude_if=is_unset)
+    epsilon_cap: Positive | None = Field(default=None, exclude_if=is_unset)
 
     @model_validator(mode="after")
     def _exactly_one_dial(self) -> Privacy:
@@ -41,6 +43,15 @@ class Privacy(Part):
             raise ValueError(
                 "budgets stand beside target_epsilon: .inf, and a lender without noise would void what the others "
                 "promise; set target_epsilon to a number, or budgets to {}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_cap_on_something_finite(self) -> Privacy:
+        if self.epsilon_cap is not None and not self.is_private:
+            raise ValueError(
+                f"epsilon_cap is {self.epsilon_cap:g} and target_epsilon is .inf: without noise not even one round "
+                "fits; set target_epsilon to a number, or epsilon_cap to null"
             )
         return self
 

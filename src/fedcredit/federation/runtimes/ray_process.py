@@ -98,6 +98,7 @@ def _simulate(task: dict[str, Any], prepared: Any, lines: TextIO) -> tuple[Feder
             on_round=lambda record: _say(lines, round=adapter.dump_python(record, mode="json")),
             start=start,
             keep=keep,
+            num_rounds=prepared.num_rounds,
         )
         served.append((result, waited + result.startup_seconds))
 
