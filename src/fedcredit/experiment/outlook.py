@@ -179,7 +179,7 @@ def _without_loans(
         schema=schema, columns={}, default=np.empty(0, dtype=np.int8), borrower=np.empty(0, dtype=np.int64)
     )
     return Prepared(
-        experiment=experiment, fingerprint="", portfolio=nothing, institutions=(),
+        experiment=experiment, fingerprint="", data_checksum="", portfolio=nothing, institutions=(),
         contracts=terms.contracts, plan=terms.plan, network=network, initial=initial_network(experiment, network),
         stop=planned_stop(experiment, terms.plan),
     )  # fmt: skip

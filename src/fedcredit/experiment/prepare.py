@@ -45,6 +45,7 @@ class Prepared:
 
     experiment: Experiment
     fingerprint: str
+    data_checksum: str
     portfolio: Portfolio
     institutions: tuple[Institution, ...]
     contracts: ContractTable
@@ -83,9 +84,11 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
     if stop is not None and stop.after_round == 0:
         raise InputError(f"{stop.reason}. Not even one round fits: raise privacy.epsilon_cap, or the noise")
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
+    checksum = data_checksum(portfolio)
     return Prepared(
         experiment=experiment,
-        fingerprint=fingerprint(experiment, data_checksum=data_checksum(portfolio)),
+        fingerprint=fingerprint(experiment, data_checksum=checksum),
+        data_checksum=checksum,
         portfolio=portfolio,
         institutions=institutions,
         contracts=terms.contracts,

@@ -233,7 +233,11 @@ def _record(
         references=measured.references,
         remarks=remarks(experiment, row_norm_cap=prepared.portfolio.schema.row_norm_cap),
         seconds=seconds,
-        environment={**environment(), "trainer": computed_by(experiment.trainer.kind, prepared.network)},
+        environment={
+            **environment(),
+            "trainer": computed_by(experiment.trainer.kind, prepared.network),
+            "data_checksum": prepared.data_checksum,
+        },
     )
 
 

@@ -78,7 +78,7 @@ def most_rounds(cap: SpendingCap | None, plan: PrivacyPlan, institution: str) ->
     if cap is None or cap.permits([plan.events[institution]]):
         return plan.num_rounds
     one = plan.round_event(institution)
-    return cap.most_steps(one.sampling_probability, one.noise_multiplier) // one.num_steps
+    return cap.most_steps(one) // one.num_steps
 
 
 def _asked(experiment: Experiment, plan: PrivacyPlan, server_round: int) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from fedcredit.privacy.accounting import cache
 from fedcredit.privacy.accounting.accountants import epsilon, quick_epsilon
@@ -37,37 +37,29 @@ class SpendingCap:
         if quick_epsilon(merged, delta=self.delta).value <= self.epsilon:
             return True
         if len(merged) == 1:
-            return merged[0].num_steps <= self.most_steps(merged[0].sampling_probability, merged[0].noise_multiplier)
+            return merged[0].num_steps <= self.most_steps(merged[0])
         return epsilon(merged, delta=self.delta).value <= self.epsilon
 
-    def most_steps(self, sampling_probability: float, noise_multiplier: float) -> int:
+    def most_steps(self, event: GaussianSteps) -> int:
         """Count the steps that fit: one more would pass the cap.
 
         Args:
-            sampling_probability: q of each step.
-            noise_multiplier: sigma of each step.
+            event: steps of one kind; how many there are in it does not matter.
 
         Returns:
-            The largest number of steps whose bound is at most the cap; 0 if not even one fits.
+            The largest number of such steps whose bound is at most the cap; 0 if not even one fits.
         """
-        return _most_steps(self.epsilon, self.delta, float(sampling_probability), float(noise_multiplier))
+        return _most_steps(self.epsilon, self.delta, replace(event, num_steps=1))
 
 
 @functools.lru_cache(maxsize=1024)
-def _most_steps(cap: float, delta: float, sampling_probability: float, noise_multiplier: float) -> int:
-    inputs = {"cap": cap, "delta": delta, "q": sampling_probability, "noise_multiplier": noise_multiplier}
+def _most_steps(cap: float, delta: float, step: GaussianSteps) -> int:
+    inputs = {"cap": cap, "delta": delta, "kind": type(step).__name__, **asdict(step)}
     stored = cache.load("steps", inputs)
     if stored is not None:
         return int(stored["num_steps"])
-
-    def price(bound: Callable[..., object], num_steps: int) -> bool:
-        event = GaussianSteps(
-            sampling_probability=sampling_probability, noise_multiplier=noise_multiplier, num_steps=num_steps
-        )
-        return bool(bound([event], delta=delta).value <= cap)  # type: ignore[attr-defined]
-
-    quick = _largest(lambda count: price(quick_epsilon, count), at_least=0)
-    most = _largest(lambda count: price(epsilon, count), at_least=quick)
+    quick = _largest(lambda count: quick_epsilon([step.times(count)], delta=delta).value <= cap, at_least=0)
+    most = _largest(lambda count: epsilon([step.times(count)], delta=delta).value <= cap, at_least=quick)
     cache.store("steps", inputs, {"num_steps": most})
     return most
 

@@ -33,25 +33,23 @@ PRIVATE = "evaluation.references=[alone,pooled,one_shot]"
 @pytest.mark.parametrize("rate", [0.25, 1.0])
 @pytest.mark.parametrize("cap", [0.5, 1.0, 3.0])
 def test_the_last_step_that_fits_fits_and_the_next_does_not(cap: float, rate: float) -> None:
-    most = SpendingCap(epsilon=cap, delta=1e-5).most_steps(rate, 4.0)
-    prices = [
-        epsilon([GaussianSteps(sampling_probability=rate, noise_multiplier=4.0, num_steps=count)], delta=1e-5).value
-        for count in (most or 1, most + 1)
-    ]
+    step = GaussianSteps(sampling_probability=rate, noise_multiplier=4.0, num_steps=1)
+    most = SpendingCap(epsilon=cap, delta=1e-5).most_steps(step)
+    prices = [epsilon([step.times(count)], delta=1e-5).value for count in (most or 1, most + 1)]
     assert most == 0 or prices[0] <= cap
     assert prices[1] > cap
 
 
 def test_the_quick_bound_alone_would_stop_too_soon_and_the_other_confirms() -> None:
     cap = SpendingCap(epsilon=1.0, delta=1e-5)
-    most = cap.most_steps(0.25, 4.0)
+    most = cap.most_steps(STEP)
     assert quick_epsilon([STEP.times(most)], delta=1e-5).value > 1.0
     assert cap.permits([STEP.times(most)])
     assert not cap.permits([STEP.times(most), STEP])
 
 
 def test_other_events_count_against_the_cap_too() -> None:
-    cap, most = SpendingCap(epsilon=1.0, delta=1e-5), SpendingCap(epsilon=1.0, delta=1e-5).most_steps(0.25, 4.0)
+    cap, most = SpendingCap(epsilon=1.0, delta=1e-5), SpendingCap(epsilon=1.0, delta=1e-5).most_steps(STEP)
     other = GaussianSteps(sampling_probability=1.0, noise_multiplier=6.0, num_steps=1)
     assert cap.permits([STEP.times(most)])
     assert not cap.permits([STEP.times(most), other])
@@ -59,12 +57,13 @@ def test_other_events_count_against_the_cap_too() -> None:
 
 
 def test_no_noise_fits_under_no_cap() -> None:
-    assert SpendingCap(epsilon=1e6, delta=1e-5).most_steps(0.25, 0.0) == 0
+    step = GaussianSteps(sampling_probability=0.25, noise_multiplier=0.0, num_steps=1)
+    assert SpendingCap(epsilon=1e6, delta=1e-5).most_steps(step) == 0
 
 
 def test_a_ledger_refuses_the_release_that_passes_the_cap_and_charges_nothing_for_it(tmp_path: Path) -> None:
     cap = SpendingCap(epsilon=1.0, delta=1e-5)
-    most = cap.most_steps(0.25, 4.0)
+    most = cap.most_steps(STEP)
     releases = [Release(name="federation", server_round=n, event=STEP, digest=str(n)) for n in range(1, most + 2)]
     path = tmp_path / "ledger.jsonl"
     for _ in range(2):
@@ -79,7 +78,7 @@ def test_a_ledger_refuses_the_release_that_passes_the_cap_and_charges_nothing_fo
 def test_an_interrupted_ledger_that_is_ahead_of_the_rounds_replays_them_free(tmp_path: Path) -> None:
     """A restart asks for round 1 again while the ledger already stands at the cap."""
     cap = SpendingCap(epsilon=1.0, delta=1e-5)
-    most = cap.most_steps(0.25, 4.0)
+    most = cap.most_steps(STEP)
     with PrivacyLedger.open(tmp_path / "l.jsonl", institution="a", fingerprint="f", mode="simulated") as ledger:
         for number in [*range(1, most + 1), 1, 2, most]:
             ledger.intend(Release(name="federation", server_round=number, event=STEP, digest=str(number)), within=cap)
@@ -102,7 +101,7 @@ def test_a_cohort_that_leaves_lenders_out_gets_further_under_the_same_cap() -> N
     full, half = stops
     assert full is not None
     assert half is not None
-    assert full.after_round == SpendingCap(epsilon=1.0, delta=1e-6).most_steps(0.25, 4.0)
+    assert full.after_round == SpendingCap(epsilon=1.0, delta=1e-6).most_steps(STEP)
     assert 1.3 * full.after_round < half.after_round < 2 * full.after_round
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 import typer
 
+from fedcredit.cli import reproducing
 from fedcredit.errors import InputError, RunFailedError, crash_message
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ app.add_typer(data_app, name="data")
 ledger_app = typer.Typer(help="What runs have spent: show, verify or export their ledgers.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(ledger_app, name="ledger")
+app.command(help=reproducing.HELP)(reproducing.reproduce)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -341,7 +343,3 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
