@@ -41,7 +41,7 @@ def account_ahead(experiments: Sequence[Experiment], *, num_workers: int, progre
         num_workers: worker processes to use; 1 is this process itself.
         progress: told the stage, the steps done and the steps there are.
     """
-    private = [experiment for experiment in experiments if experiment.privacy.is_private]
+    private = [one for one in experiments if one.privacy.is_private and not one.privacy.is_central]
     markets = {_market(experiment): experiment for experiment in private if not _has_common_rate(experiment)}
     found = dict(zip(markets, _each("sizes", lender_sizes, list(markets.values()), num_workers, progress), strict=True))
     sized: dict[tuple[object, ...], tuple[Experiment, Sizes]] = {}

@@ -253,6 +253,11 @@ def _check_private(experiment: Experiment) -> None:
             f"{experiment.name} claims no finite epsilon, so there is nothing to audit; "
             "set privacy.target_epsilon to a number"
         )
+    if privacy.is_central:
+        raise InputError(
+            f"{experiment.name} has privacy_unit institution: audits plant loans in a lender's training and the noise "
+            "is the server's; name an experiment of privacy_unit loan"
+        )
 
 
 def _check_numbers(num_canaries: int, confidence: float, seed: int) -> None:

@@ -26,6 +26,7 @@ from fedcredit.experiment.prepare import Prepared, predict_pd
 from fedcredit.experiment.record import ReferenceRecord
 from fedcredit.experiment.references import run_reference
 from fedcredit.experiment.spec import Reference
+from fedcredit.experiment.trust import left_out_references
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import reference_release
 from fedcredit.privacy.accounting.statement import worst_epsilon
@@ -65,11 +66,13 @@ def measure(
         fitted_on = _scored(prepared, parameters, lambda institution: _seen(institution.train, institution.validation))
         own = _evaluate(prepared, with_own_intercepts(test, fitted_on=fitted_on))
     references: dict[str, ReferenceRecord] = {}
-    for position, reference in enumerate(wanted.references):
-        progress("references", position, len(wanted.references))
+    left_out = left_out_references(prepared.experiment)
+    asked = [reference for reference in wanted.references if reference not in left_out]
+    for position, reference in enumerate(asked):
+        progress("references", position, len(asked))
         references[reference] = _reference(prepared, reference, test, ledgers)
-    if wanted.references:
-        progress("references", len(wanted.references), len(wanted.references))
+    if asked:
+        progress("references", len(asked), len(asked))
     return Measured(evaluation=_evaluate(prepared, test), own_intercept=own, references=references)
 
 

@@ -24,12 +24,13 @@ from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.spec import Experiment, MarketPortfolio, PublicTable
 from fedcredit.experiment.stopping import planned_stop
 from fedcredit.experiment.trial import seconds_a_round
+from fedcredit.experiment.trust import trust_notes, trust_of
 from fedcredit.experiment.wording import PRIVATE_REFERENCES, epsilon_text
 from fedcredit.federation.traffic import Traffic, traffic
 from fedcredit.model.network import network_from_spec
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.statement import EpsilonStatement, state
-from fedcredit.privacy.plan import PrivacyPlan, check_delta_of
+from fedcredit.privacy.plan import PrivacyPlan, check_delta_for_institutions, check_delta_of
 from fedcredit.privacy.terms import agree
 
 Progress = Callable[[str, int, int], None]
@@ -107,7 +108,7 @@ def look_ahead(
         contracts=prepared.contracts.contracts,
         plan=plan,
         num_parameters=prepared.network.num_parameters,
-        statement=_planned(experiment, plan) if plan.is_private else None,
+        statement=_planned(experiment, prepared, plan) if plan.is_private else None,
         curve=_curve(plan) if plan.is_private else (),
         traffic=traffic(
             _of_rounds(experiment, plan.num_rounds),
@@ -185,7 +186,7 @@ def _without_loans(
     )  # fmt: skip
 
 
-def _planned(experiment: Experiment, plan: PrivacyPlan) -> EpsilonStatement:
+def _planned(experiment: Experiment, prepared: Prepared, plan: PrivacyPlan) -> EpsilonStatement:
     return state(
         {name: [event] for name, event in plan.events.items()},
         delta=plan.target_delta,
@@ -194,6 +195,10 @@ def _planned(experiment: Experiment, plan: PrivacyPlan) -> EpsilonStatement:
         mode=experiment.mode,
         covers=f"what is planned: every update over {plan.num_rounds} rounds, and the network made from them; what was "
         "spent is the ledgers' to say",
+        trust=trust_of(experiment),
+        notes=trust_notes(
+            experiment, prepared.contracts.contracts, plan, num_parameters=prepared.network.num_parameters
+        ),
     )
 
 
@@ -214,7 +219,10 @@ def _refusal(experiment: Experiment, prepared: Prepared) -> str | None:
     if not experiment.privacy.is_private:
         return None
     try:
-        check_delta_of(experiment.privacy.target_delta, prepared.contracts.contracts)
+        if experiment.privacy.is_central:
+            check_delta_for_institutions(experiment.privacy.target_delta, len(prepared.contracts.contracts))
+        else:
+            check_delta_of(experiment.privacy.target_delta, prepared.contracts.contracts)
     except InputError as error:
         return str(error)
     return prepared.stop.reason if prepared.stop is not None and prepared.stop.after_round == 0 else None
@@ -226,6 +234,8 @@ def _warnings(experiment: Experiment, prepared: Prepared) -> Iterator[str]:
     contracts = prepared.contracts.contracts
     if prepared.stop is not None:
         yield f"This run will be {prepared.stop.reason}."
+    if not prepared.plan.lenders_add_noise:
+        return
     yield from _on_delta(prepared.plan.target_delta, contracts)
     yield from _on_batches(prepared.plan, contracts)
     yield from _on_one_noise(experiment, prepared.plan)

@@ -49,7 +49,8 @@ def lender_plan(outlook: Outlook) -> Table:
     rows = []
     for number, contract in enumerate(outlook.contracts, start=1):
         name = contract.institution
-        noise = outlook.plan.noise_multiplier[name] if statement is not None else None
+        noise = None if statement is None else outlook.plan.noise_multiplier.get(name)
+        spent = None if statement is None else statement.per_lender.get(name)
         rows.append(
             (
                 str(number),
@@ -60,7 +61,7 @@ def lender_plan(outlook: Outlook) -> Table:
                 f"{contract.local_steps:,}",
                 ABSENT if noise is None else f"{noise:.4f}",
                 ABSENT if noise is None else f"{noise / contract.divisor:.2g}",
-                ABSENT if statement is None else epsilon_text(statement.per_lender[name].value),
+                ABSENT if spent is None else epsilon_text(spent.value),
             )
         )
     return Table(

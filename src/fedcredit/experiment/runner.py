@@ -21,11 +21,12 @@ from fedcredit.experiment.files import RunFolder, run_folder
 from fedcredit.experiment.ledger_heads import current_heads, kept_heads, with_heads
 from fedcredit.experiment.measure import Measured, measure
 from fedcredit.experiment.overlap import known_overlap
-from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare
+from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare, server_noise
 from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.resume import forget, last_snapshot, owner_of
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
+from fedcredit.experiment.trust import trust_notes, trust_of
 from fedcredit.experiment.wording import epsilon_text
 from fedcredit.federation.server import FederationResult, RoundRecord, federate
 from fedcredit.federation.snapshot import Snapshot
@@ -35,6 +36,7 @@ from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.accounting.statement import EpsilonStatement, state, worst_epsilon
 from fedcredit.privacy.budgets import budget_line
+from fedcredit.privacy.plan import SERVER
 from fedcredit.training.trainers import computed_by, trainer
 
 if TYPE_CHECKING:
@@ -181,6 +183,7 @@ def _federation(
             start=start,
             keep=Checkpoints(folder.path, owner),
             num_rounds=prepared.num_rounds,
+            server_noise=server_noise(prepared, ledgers=ledgers),
         ),
     )
 
@@ -250,21 +253,38 @@ def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
         relation=privacy.neighboring_relation,
         mode=prepared.experiment.mode,
         covers=_covers(prepared),
-        known_overlap=known_overlap(prepared.portfolio, prepared.institutions),
+        known_overlap=None if privacy.is_central else known_overlap(prepared.portfolio, prepared.institutions),
+        trust=trust_of(prepared.experiment),
+        notes=trust_notes(
+            prepared.experiment,
+            prepared.contracts.contracts,
+            prepared.plan,
+            num_parameters=prepared.network.num_parameters,
+        ),
     )
 
 
 def _check_that_updates_were_charged(prepared: Prepared, trained: _Trained, ledgers: Ledgers) -> None:
     """Refuse to state an epsilon where a server accepted an update that no ledger knows."""
     for name, ledger in ledgers.items():
-        accepted = sum(name in told.cohort and name not in told.quarantined for told in trained.rounds)
+        accepted = sum(_is_released(name, told) for told in trained.rounds)
         needed = accepted * prepared.plan.round_event(name).num_steps
         charged = sum(event.num_steps for event in ledger.events(FEDERATION))
         if charged < needed:
             raise RuntimeError(f"the ledger of {name} has {charged} steps; its accepted updates took {needed}")
 
 
+def _is_released(name: str, told: RoundRecord) -> bool:
+    """Whether something that a ledger's owner made from private loans was released in a round."""
+    return name == SERVER or (name in told.cohort and name not in told.quarantined)
+
+
 def _covers(prepared: Prepared) -> str:
+    if prepared.experiment.privacy.is_central:
+        return (
+            f"the noised mean update of each of {prepared.num_rounds} rounds, and the network made from them; not what "
+            "lenders sent to the server"
+        )
     rounds = f"every update a lender sent over {prepared.num_rounds} rounds, and the network made from them"
     if isinstance(prepared.experiment.strategy, FlowerStrategy):
         return f"{rounds}; noise drawn by lenders only, nothing that the stock Flower strategy does"

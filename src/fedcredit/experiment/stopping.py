@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from fedcredit.experiment.spec import Experiment, FlowerStrategy, FullCohort
+from fedcredit.experiment.spec import Experiment, FlowerStrategy, FractionCohort
 from fedcredit.experiment.wording import epsilon_text
 from fedcredit.federation.cohort import cohort
 from fedcredit.privacy.accounting.accountants import epsilon
@@ -83,7 +83,9 @@ def most_rounds(cap: SpendingCap | None, plan: PrivacyPlan, institution: str) ->
 
 def _asked(experiment: Experiment, plan: PrivacyPlan, server_round: int) -> tuple[str, ...]:
     strategy = experiment.strategy
-    if isinstance(strategy, FlowerStrategy) or isinstance(strategy.cohort, FullCohort):
+    if experiment.privacy.is_central or isinstance(strategy, FlowerStrategy):
+        return tuple(plan.events)
+    if not isinstance(strategy.cohort, FractionCohort):
         return tuple(plan.events)
     return cohort(strategy.cohort, tuple(plan.events), seed=experiment.seed, server_round=server_round)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fedcredit.data.institution import Institution, Loans
-from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers
+from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, server_noise
 from fedcredit.experiment.spec import Evaluation
 from fedcredit.federation.runtimes.inline import run_inline
 from fedcredit.federation.server import federate
@@ -52,6 +52,7 @@ def seconds_a_round(prepared: Prepared) -> float:
                 network=trial.network,
                 initial=trial.initial,
                 noise_multiplier=trial.plan.noise_multiplier,
+                server_noise=server_noise(trial, ledgers=ledgers),
                 on_round=lambda told: seconds.append(told.train_seconds),
             ),
         )

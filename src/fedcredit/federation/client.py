@@ -21,6 +21,7 @@ from flwr.clientapp import ClientApp
 
 from fedcredit.data.contract import Contract
 from fedcredit.errors import InputError
+from fedcredit.federation.central import clipped_parameters
 from fedcredit.federation.protocol import (
     SIMULATED,
     EvaluateReply,
@@ -62,6 +63,7 @@ class Lender:
 
     ``event`` is what a round costs its loans, ``None`` where nothing is private; then there is no
     ledger either. ``cap`` is what the lender's training may cost; its ledger refuses a round beyond it.
+    ``update_clipping_norm`` bounds the whole update, where the server adds the noise.
     """
 
     institution: Institution
@@ -79,6 +81,7 @@ class Lender:
     computed_by: str
     mode: str = SIMULATED
     cap: SpendingCap | None = None
+    update_clipping_norm: float | None = None
 
 
 FindLender = Callable[[Context], Lender]
@@ -168,10 +171,13 @@ def answer_train(lender: Lender, content: RecordDict) -> RecordDict:
     if release is not None and lender.ledger is not None:
         with _charging():
             lender.ledger.commit(release, num_noise_draws=outcome.num_noise_draws)
+    parameters = outcome.parameters
+    if lender.update_clipping_norm is not None:
+        parameters = clipped_parameters(request.parameters, parameters, lender.update_clipping_norm)
     return write_train_reply(
         TrainReply(
             server_round=request.server_round,
-            parameters=outcome.parameters,
+            parameters=parameters,
             ledger_digest="" if lender.ledger is None else lender.ledger.head,
         )
     )

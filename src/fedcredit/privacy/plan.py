@@ -20,6 +20,8 @@ from fedcredit.privacy.accounting.events import GaussianSteps
 from fedcredit.privacy.budgets import target_of
 
 Asked = tuple[float, int, float | None]
+INSTITUTION = "institution"
+SERVER = "server"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +29,15 @@ class PrivacyPlan:
     """A promise for every lender of a federation, over the whole run.
 
     Attributes:
-        unit: the privacy unit, ``"loan"``.
+        unit: the privacy unit, ``"loan"`` or ``"institution"``.
         relation: the neighbouring relation, ``"zero_out"``.
         clipping_norm: C, the largest norm of one loan's gradient; infinite without privacy.
         target_epsilon: the promise to lenders without a budget of their own; None where the noise was given
             instead, infinite without privacy.
         target_delta: the delta of the promise, the same for all lenders.
         noise_multiplier: lender -> sigma, the noise's standard deviation over ``clipping_norm``.
-        events: lender -> everything it does in the whole run.
+        events: lender -> everything it does in the whole run; where the server adds the noise, it stands here alone
+            under the name `SERVER`.
         num_rounds: rounds of the run.
         budgets: lender -> target epsilon, of the lenders that have one of their own.
     """
@@ -48,6 +51,11 @@ class PrivacyPlan:
     events: Mapping[str, GaussianSteps]
     num_rounds: int
     budgets: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def lenders_add_noise(self) -> bool:
+        """Whether lenders clip gradients and draw noise themselves, so that each of them has a ledger."""
+        return self.is_private and self.unit != INSTITUTION
 
     @property
     def is_private(self) -> bool:
@@ -192,4 +200,63 @@ def check_delta_of(delta: float, contracts: tuple[Contract, ...]) -> None:
             f"{largest.num_loans} training loans: allowed is below 1 / {largest.num_loans} = "
             f"{1.0 / largest.num_loans:.2e}, because a larger delta permits giving one loan away. "
             f"Set privacy.target_delta={allowed} or smaller"
+        )
+
+
+def plan_for_institutions(
+    privacy: Privacy,
+    institutions: Sequence[str],
+    *,
+    sampling_probability: float,
+    num_rounds: int,
+    allow_any_delta: bool = False,
+) -> PrivacyPlan:
+    """Turn a promise about whole institutions into the server's noise: one event a round.
+
+    Args:
+        privacy: the promise, with ``privacy_unit: institution``.
+        institutions: the lenders.
+        sampling_probability: the chance of each of them to be in a round, independently and in secret; 1 where that
+            is not how they are chosen.
+        num_rounds: rounds of the run, at least 1.
+        allow_any_delta: for looking at a plan that no run may follow.
+
+    Returns:
+        The plan, with the server alone in it.
+
+    Raises:
+        InputError: if ``target_delta`` is not below 1 / (institutions), or a lender has the server's name.
+    """
+    if SERVER in institutions:
+        raise InputError(f"a lender is called {SERVER!r}, which names the server's ledger here; rename the lender")
+    if privacy.is_private and not allow_any_delta:
+        check_delta_for_institutions(privacy.target_delta, len(institutions))
+    noise = _noise(privacy, sampling_probability, num_rounds, privacy.target_epsilon)
+    event = GaussianSteps(sampling_probability=sampling_probability, noise_multiplier=noise, num_steps=num_rounds)
+    return PrivacyPlan(
+        unit=privacy.privacy_unit,
+        relation=privacy.neighboring_relation,
+        clipping_norm=privacy.clipping_norm if privacy.is_private else math.inf,
+        target_epsilon=privacy.target_epsilon,
+        target_delta=privacy.target_delta,
+        noise_multiplier={SERVER: noise},
+        events={SERVER: event},
+        num_rounds=num_rounds,
+    )
+
+
+def check_delta_for_institutions(delta: float, num_institutions: int) -> None:
+    """Refuse a delta that permits giving one institution away.
+
+    Args:
+        delta: the promise's delta.
+        num_institutions: how many there are, at least 1.
+
+    Raises:
+        InputError: if it is not below 1 / (institutions).
+    """
+    if delta * num_institutions >= 1.0:
+        raise InputError(
+            f"privacy.target_delta is {delta:g}, but there are {num_institutions} institutions: allowed is below "
+            f"1 / {num_institutions} = {1.0 / num_institutions:.2e}, because a larger delta permits giving one away"
         )

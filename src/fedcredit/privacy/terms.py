@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedcredit.data.contract import Contract, ContractTable, draw_up
-from fedcredit.experiment.spec import Experiment, Sgd
+from fedcredit.experiment.spec import Experiment, PoissonCohort, Sgd, Strategy
 from fedcredit.privacy.accounting.calibration import Progress
-from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
+from fedcredit.privacy.plan import INSTITUTION, PrivacyPlan, plan_for_institutions, plan_privacy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,12 @@ def agree(
     by_noise = strategy.weights == "inverse_noise_variance"
     given = strategy.contract_weights if strategy.weights == "by_contract" else strategy.weights
     contracts = draw_up(num_loans, local=local, weights="by_size" if by_noise else given)
+    if experiment.privacy.privacy_unit == INSTITUTION:
+        plan = plan_for_institutions(
+            experiment.privacy, contracts.institutions, sampling_probability=institution_rate(experiment),
+            num_rounds=experiment.training.num_rounds, allow_any_delta=allow_any_delta,
+        )  # fmt: skip
+        return Terms(contracts=contracts, plan=plan)
     plan = plan_privacy(
         experiment.privacy, contracts, num_rounds=experiment.training.num_rounds, progress=progress,
         allow_any_delta=allow_any_delta,
@@ -56,6 +62,21 @@ def agree(
         variances = {c.institution: noise_variance(c, plan, experiment) for c in contracts.contracts}
         contracts = draw_up(num_loans, local=local, weights={name: 1.0 / v for name, v in variances.items()})
     return Terms(contracts=contracts, plan=plan)
+
+
+def institution_rate(experiment: Experiment) -> float:
+    """Return the rate at which institutions are sampled, as it may be accounted.
+
+    Args:
+        experiment: the experiment.
+
+    Returns:
+        The chance of a Poisson cohort; 1 for all lenders, and for a cohort of fixed size, which amplifies nothing here.
+    """
+    strategy = experiment.strategy
+    if isinstance(strategy, Strategy) and isinstance(strategy.cohort, PoissonCohort):
+        return strategy.cohort.sampling_probability
+    return 1.0
 
 
 def noise_variance(contract: Contract, plan: PrivacyPlan, experiment: Experiment) -> float:

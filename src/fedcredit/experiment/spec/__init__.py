@@ -31,11 +31,13 @@ from fedcredit.experiment.spec.privacy import Privacy
 from fedcredit.experiment.spec.running import InlineRuntime, RayRuntime, Runtime, Trainer
 from fedcredit.experiment.spec.strategies import (
     AnyStrategy,
+    Cohort,
     FlowerStrategy,
     FractionCohort,
     FullCohort,
     Mean,
     Median,
+    PoissonCohort,
     Strategy,
     TrimmedMean,
 )
@@ -55,6 +57,7 @@ __all__ = [
     "Adam",
     "AnyStrategy",
     "BandsPartition",
+    "Cohort",
     "Count",
     "DirichletPartition",
     "Evaluation",
@@ -79,6 +82,7 @@ __all__ = [
     "NonNegative",
     "Part",
     "Partition",
+    "PoissonCohort",
     "Portfolio",
     "Positive",
     "Privacy",
@@ -131,5 +135,36 @@ class Experiment(Part):
             raise ValueError(
                 "strategy.weights is inverse_noise_variance, which knows the noise of plain local SGD "
                 "alone; set training/optimiser=sgd, or strategy.weights to by_size"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_server_adds_noise_to_a_mean_of_its_own(self) -> Experiment:
+        strategy, is_by_institution = self.strategy, self.privacy.privacy_unit == "institution"
+        if (
+            isinstance(strategy, Strategy)
+            and isinstance(strategy.cohort, PoissonCohort)
+            and not self.privacy.is_central
+        ):
+            raise ValueError(
+                "strategy.cohort is poisson, which samples institutions in secret for a server that adds noise, and "
+                "amplifies nothing otherwise; set strategy/cohort=fraction or all, or privacy=institution_level"
+            )
+        if not is_by_institution:
+            return self
+        if isinstance(strategy, FlowerStrategy):
+            raise ValueError(
+                f"strategy.strategy is {strategy.strategy}, a stock Flower strategy, and privacy_unit is institution: "
+                "the server's noise is added by our own strategy alone; set strategy=server_adam or fedavg"
+            )
+        if not isinstance(strategy.aggregator, Mean):
+            raise ValueError(
+                f"strategy.aggregator is {strategy.aggregator.kind} and privacy_unit is institution: one institution "
+                "moves only a mean by a bounded amount; set strategy/aggregator=mean"
+            )
+        if strategy.weights == "inverse_noise_variance":
+            raise ValueError(
+                "strategy.weights is inverse_noise_variance and privacy_unit is institution: lenders add no noise; set "
+                "strategy.weights to uniform, by_size or by_contract"
             )
         return self

@@ -15,9 +15,12 @@ class Privacy(Part):
     ``target_epsilon: .inf`` is the same path without clipping and without noise. ``budgets`` gives lenders a target
     of their own; those that it does not name get ``target_epsilon``. ``epsilon_cap`` ends the run before the round that
     would take a lender above it.
+
+    With ``privacy_unit: institution`` the unit is everything that a lender holds: lenders send clipped updates without
+    noise, and the server, which sees them, adds the noise. ``clipping_norm`` is then the norm of a whole update.
     """
 
-    privacy_unit: Literal["loan"] = "loan"
+    privacy_unit: Literal["loan", "institution"] = "loan"
     neighboring_relation: Literal["zero_out"] = "zero_out"
     target_epsilon: Annotated[float, Field(gt=0.0)] | None = None
     noise_multiplier: Annotated[float, Field(ge=1e-3, allow_inf_nan=False)] | None = None
@@ -54,6 +57,20 @@ class Privacy(Part):
                 "fits; set target_epsilon to a number, or epsilon_cap to null"
             )
         return self
+
+    @model_validator(mode="after")
+    def _one_budget_where_the_server_has_one_ledger(self) -> Privacy:
+        if self.budgets and self.privacy_unit == "institution":
+            raise ValueError(
+                "budgets are of single lenders, and with privacy_unit institution the server's one noise protects all "
+                "of them alike; set budgets to {}"
+            )
+        return self
+
+    @property
+    def is_central(self) -> bool:
+        """Whether the server adds the noise, and sees what it protects."""
+        return self.is_private and self.privacy_unit == "institution"
 
     @property
     def is_private(self) -> bool:

@@ -47,6 +47,16 @@ class FractionCohort(Part):
     fraction: Probability = 0.5
 
 
+class PoissonCohort(Part):
+    """Every lender with the same chance, independently, drawn in secret; what amplification of institutions needs."""
+
+    kind: Literal["poisson"] = "poisson"
+    sampling_probability: Probability = 0.5
+
+
+Cohort = FullCohort | FractionCohort | PoissonCohort
+
+
 class Mean(Part):
     """Weighted mean of the updates; weights come from the contract table."""
 
@@ -70,7 +80,7 @@ class Strategy(Weighted):
     """Cohort, aggregator and server optimiser, as data."""
 
     kind: Literal["fedcredit"] = "fedcredit"
-    cohort: Annotated[FullCohort | FractionCohort, Field(discriminator="kind")] = FullCohort()
+    cohort: Annotated[Cohort, Field(discriminator="kind")] = FullCohort()
     aggregator: Annotated[Mean | Median | TrimmedMean, Field(discriminator="kind")] = Mean()
     server_optimiser: ServerOptimiser = Adam()
     averaging_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9

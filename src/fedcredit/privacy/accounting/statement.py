@@ -15,11 +15,15 @@ from typing import Any
 
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon, quick_epsilon
 from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge
-from fedcredit.privacy.reading import Reading, percent, read, worst_reading
+from fedcredit.privacy.reading import Reading, a, percent, read, worst_reading
 
 OVERLAPS = (2, 3)
 _MAX_CHOICES = 2000
-_RELATIONS = {"zero_out": "a loan is replaced by nothing, the number of loans is public"}
+_RELATIONS = {"zero_out": "{a_unit} is replaced by nothing, the number of {unit}s is public"}
+_TRUST = {
+    "central": "the server sees every lender's clipped update before it adds the noise; the figures hold against those "
+    "who see what it releases, and not against the server",
+}
 _MODES = {
     "simulated": "seeded noise: it holds against an adversary without the seed; ledgers are on the disk before records"
 }
@@ -51,7 +55,7 @@ class EpsilonStatement:
     """An epsilon with everything it needs to be read.
 
     Attributes:
-        unit: the privacy unit, ``"loan"``.
+        unit: the privacy unit, ``"loan"`` or ``"institution"``.
         relation: the neighbouring relation, ``"zero_out"``.
         target_delta: the delta of every line.
         mode: ``"simulated"``.
@@ -63,6 +67,8 @@ class EpsilonStatement:
         num_lenders: how many lenders there are.
         reading: number of lenders, also 1 -> what the best attacker makes of a loan at each of them.
         known_overlap: what borrower keys say; None where there are none.
+        trust: ``"local"`` where lenders trust themselves alone, or ``"central"``.
+        notes: what else these figures need to be read, in full sentences.
     """
 
     unit: str
@@ -76,6 +82,8 @@ class EpsilonStatement:
     num_lenders: int
     reading: Mapping[int, Reading]
     known_overlap: Overlap | None = None
+    trust: str = "local"
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the statement as plain values; an infinite epsilon stays a float infinity."""
@@ -83,6 +91,7 @@ class EpsilonStatement:
             **asdict(self),
             "overlap": {str(count): asdict(bound) for count, bound in self.overlap.items()},
             "reading": {str(count): found.to_json() for count, found in self.reading.items()},
+            "notes": list(self.notes),
         }
 
     @classmethod
@@ -103,6 +112,7 @@ class EpsilonStatement:
                 "overlap": {int(count): Epsilon(**bound) for count, bound in content["overlap"].items()},
                 "reading": {int(count): Reading.from_json(item) for count, item in content["reading"].items()},
                 "known_overlap": None if content["known_overlap"] is None else Overlap(**content["known_overlap"]),
+                "notes": tuple(content.get("notes", ())),
             }
         )
 
@@ -110,20 +120,29 @@ class EpsilonStatement:
         """Return the statement as lines of text: the epsilons, then what they mean."""
         bounds = [(1, self.worst), *sorted(self.overlap.items())]
         lowest = min(bound.value for bound in self.per_lender.values())
-        told = [f"epsilon {_number(b.value)} for a borrower with one {self.unit} at {at_lenders(k)}" for k, b in bounds]
+        told = [f"epsilon {_number(b.value)} for {borrower_of(self.unit, count)}" for count, b in bounds]
         if _number(lowest) != _number(self.worst.value):
             told[0] += f" (lenders from {_number(lowest)} to {_number(self.worst.value)})"
         accountants = sorted({_ACCOUNTANTS[bound.accountant] for _, bound in bounds})
         return [
             *told,
             f"upper bounds at delta {self.target_delta:g} by {' and '.join(accountants)}{self._grids()}",
-            f"unit: {self.unit} (several {self.unit}s of a borrower at one lender cost more); "
-            f"relation: {self.relation} ({_RELATIONS.get(self.relation, 'see the record')})",
+            f"unit: {self.unit} ({self._scope()}); relation: {self.relation} ({self._relation()})",
+            *([f"trust: {self.trust} ({_TRUST[self.trust]})"] if self.trust in _TRUST else []),
+            *self.notes,
             f"mode: {self.mode} ({_MODES.get(self.mode, 'see the record')})",
             *self._reading_lines(),
             *self._overlap_lines(),
             f"covers: {self.covers}",
         ]
+
+    def _scope(self) -> str:
+        if self.unit == "institution":
+            return "all that one lender holds, and so every loan and borrower of it too"
+        return f"several {self.unit}s of a borrower at one lender cost more"
+
+    def _relation(self) -> str:
+        return _RELATIONS.get(self.relation, "see the record").format(a_unit=a(self.unit), unit=self.unit)
 
     def _overlap_lines(self) -> list[str]:
         if self.known_overlap is None:
@@ -135,7 +154,7 @@ class EpsilonStatement:
         rates = " / ".join(f"{100 * rate:g}" for rate in self.reading[1].false_positive_rates)
         hits = "; ".join(
             f"{' / '.join(percent(rate) for rate in found.true_positive_rates)} % "
-            f"(advantage {percent(found.advantage)} %) for a {self.unit} at {at_lenders(count)}"
+            f"(advantage {percent(found.advantage)} %) for {target_of(self.unit, count)}"
             for count, found in sorted(self.reading.items())
         )
         return [
@@ -157,6 +176,8 @@ def state(
     mode: str,
     covers: str,
     known_overlap: Overlap | None = None,
+    trust: str = "local",
+    notes: Sequence[str] = (),
 ) -> EpsilonStatement:
     """Price what the ledgers say.
 
@@ -172,6 +193,8 @@ def state(
         covers: what was released, in words.
         known_overlap: what borrower keys say, where there are any; a borrower at more than three lenders
             gets a line of its own.
+        trust: who is trusted with what.
+        notes: what else the figures need to be read.
 
     Returns:
         The statement. Lenders with equal events are priced once.
@@ -197,7 +220,37 @@ def state(
             **{count: read(events) for count, events in together.items()},
         },
         known_overlap=known_overlap,
+        trust=trust,
+        notes=tuple(notes),
     )
+
+
+def borrower_of(unit: str, count: int) -> str:
+    """Say whom an epsilon is for.
+
+    Args:
+        unit: the privacy unit.
+        count: at how many lenders, at least 1.
+
+    Returns:
+        For example ``"a borrower with one loan at one lender"``.
+    """
+    if unit == "institution":
+        return "one institution, whoever its borrowers are"
+    return f"a borrower with one {unit} at {at_lenders(count)}"
+
+
+def target_of(unit: str, count: int) -> str:
+    """Say what an attacker looks for.
+
+    Args:
+        unit: the privacy unit.
+        count: at how many lenders, at least 1.
+
+    Returns:
+        For example ``"a loan at one lender"``.
+    """
+    return a(unit) if unit == "institution" else f"{a(unit)} at {at_lenders(count)}"
 
 
 def at_lenders(count: int) -> str:
