@@ -18,6 +18,7 @@ NEEDED = {
     ("portfolio", "csv"): ["portfolio.path=loans.csv", "portfolio.schema_file=loans.yaml"],
     ("portfolio", "parquet"): ["portfolio.path=loans.parquet", "portfolio.schema_file=loans.yaml"],
     ("strategy/cohort", "poisson"): ["privacy=institution_level"],
+    ("privacy", "secure_sum"): ["strategy.quorum=1"],
     ("partition", "natural"): ["partition.column=Bank"],
     ("partition", "bands"): ["partition.column=LIMIT_BAL"],
 }

@@ -253,10 +253,10 @@ def _check_private(experiment: Experiment) -> None:
             f"{experiment.name} claims no finite epsilon, so there is nothing to audit; "
             "set privacy.target_epsilon to a number"
         )
-    if privacy.is_central:
+    if privacy.trust != "local":
         raise InputError(
-            f"{experiment.name} has privacy_unit institution: audits plant loans in a lender's training and the noise "
-            "is the server's; name an experiment of privacy_unit loan"
+            f"{experiment.name} has privacy.trust {privacy.trust}: an audit attacks what one lender sends, and the "
+            "noise that is claimed there is not its own; name an experiment of trust local"
         )
 
 

@@ -24,7 +24,7 @@ from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.spec import Experiment, MarketPortfolio, PublicTable
 from fedcredit.experiment.stopping import planned_stop
 from fedcredit.experiment.trial import seconds_a_round
-from fedcredit.experiment.trust import trust_notes, trust_of
+from fedcredit.experiment.trust import collusion, trust_notes, trust_of
 from fedcredit.experiment.wording import PRIVATE_REFERENCES, epsilon_text
 from fedcredit.federation.traffic import Traffic, traffic
 from fedcredit.model.network import network_from_spec
@@ -187,8 +187,9 @@ def _without_loans(
 
 
 def _planned(experiment: Experiment, prepared: Prepared, plan: PrivacyPlan) -> EpsilonStatement:
+    planned = {name: [event] for name, event in plan.events.items()}
     return state(
-        {name: [event] for name, event in plan.events.items()},
+        planned,
         delta=plan.target_delta,
         unit=plan.unit,
         relation=plan.relation,
@@ -199,6 +200,7 @@ def _planned(experiment: Experiment, prepared: Prepared, plan: PrivacyPlan) -> E
         notes=trust_notes(
             experiment, prepared.contracts.contracts, plan, num_parameters=prepared.network.num_parameters
         ),
+        collusion=collusion(experiment, planned),
     )
 
 
@@ -222,7 +224,10 @@ def _refusal(experiment: Experiment, prepared: Prepared) -> str | None:
         if experiment.privacy.is_central:
             check_delta_for_institutions(experiment.privacy.target_delta, len(prepared.contracts.contracts))
         else:
-            check_delta_of(experiment.privacy.target_delta, prepared.contracts.contracts)
+            check_delta_of(
+                experiment.privacy.target_delta, prepared.contracts.contracts,
+                in_one_sum=experiment.privacy.shares_noise,
+            )  # fmt: skip
     except InputError as error:
         return str(error)
     return prepared.stop.reason if prepared.stop is not None and prepared.stop.after_round == 0 else None

@@ -28,6 +28,7 @@ from fedcredit.model.network import DefaultNetwork, initial_parameters, network_
 from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER, PrivacyLedger, ledger_path
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.plan import SERVER, PrivacyPlan
+from fedcredit.privacy.secure_sum import noise_share
 from fedcredit.privacy.terms import agree
 from fedcredit.seeds import Stream, private_stream, public_stream
 from fedcredit.training.contract import LocalSettings
@@ -154,12 +155,13 @@ def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan
     Returns:
         The settings; no clipping and no noise where the plan is not private, or the server adds the noise.
     """
+    share = noise_share(experiment.privacy, len(plan.events))
     return LocalSettings(
         num_steps=contract.local_steps,
         sampling_probability=contract.sampling_probability,
         divisor=contract.divisor,
         clipping_norm=plan.clipping_norm if plan.lenders_add_noise else float("inf"),
-        noise_multiplier=plan.noise_multiplier[contract.institution] if plan.lenders_add_noise else 0.0,
+        noise_multiplier=plan.noise_multiplier[contract.institution] * share if plan.lenders_add_noise else 0.0,
         optimiser=experiment.training.optimiser,
         proximal_weight=experiment.training.proximal_weight,
         pos_weight=experiment.network.pos_weight,

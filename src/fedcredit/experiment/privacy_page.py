@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.summary import noise_table, reading_table
-from fedcredit.experiment.wording import PRIVATE_REFERENCES, Table, as_mapping, as_number, statement_of
+from fedcredit.experiment.wording import PRIVATE_REFERENCES, Table, as_mapping, as_number, epsilon_text, statement_of
 from fedcredit.privacy.accounting.statement import EpsilonStatement
 from fedcredit.privacy.budgets import budget_line
 
@@ -18,6 +18,10 @@ PRIVACY_FILE = "privacy.md"
 _MOST_LENDERS = 12
 _UPDATES = {
     "local": (("a lender's clipped, noised update of a round", "its own", "yes", "no", "no"),),
+    "secure_sum": (
+        ("a lender's clipped update of a round, with its share of the noise", "its own", "no: assumed", "no", "no"),
+        ("the noised sum of a round", "through the network", "yes", "through the network", "no"),
+    ),
     "central": (
         ("a lender's clipped update of a round, without noise", "its own", "yes", "no", "no"),
         ("the noised mean of a round", "through the network", "yes", "through the network", "no"),
@@ -134,20 +138,36 @@ def _promised(record: RunRecord) -> tuple[dict[str, float], float | None]:
 
 
 def _trust(record: RunRecord, statement: EpsilonStatement) -> str:
+    if statement.trust == "secure_sum":
+        lost = "; ".join(
+            f"{epsilon_text(bound.value)} if {count} of the other lenders tell{'s' if count == 1 else ''}"
+            for count, bound in sorted(statement.collusion.items())
+        )
+        return (
+            "Secure sum, simulated for comparison: each lender adds its share of the noise, and the figures hold "
+            "against everybody who sees only the sum of all lenders. The protocol that would hide single updates is "
+            "assumed and not built, and one lender's own noise is too little for a promise. A lender that tells what "
+            f"noise it drew takes it out of the sum: for one loan, epsilon {lost}. A round without all lenders is "
+            f"refused. {_mode(record)}"
+        )
     if statement.trust == "central":
         return (
             "Central trust: lenders send clipped updates without noise, the server sees them and adds the noise. The "
             "figures hold against everybody who sees what the server releases, and not against the server, which must "
             "be trusted with what updates tell about single loans. "
-            f"Mode {record.mode}: noise comes from a seed, so the figures hold against those who do not have it.\n\n"
+            f"{_mode(record)}\n\n"
             f"{_bullets(statement.notes)}"
         )
     return (
         "Local trust: every lender trusts itself alone. It clips and adds noise before anything leaves it, so the "
         "figures hold against the server, the other lenders and everybody outside, also all together. No figure relies "
         "on the server seeing only sums. The server is trusted to train well, not to keep secrets. "
-        f"Mode {record.mode}: noise comes from a seed, so the figures hold against those who do not have it."
+        f"{_mode(record)}"
     )
+
+
+def _mode(record: RunRecord) -> str:
+    return f"Mode {record.mode}: noise comes from a seed, so the figures hold against those who do not have it."
 
 
 def _released(record: RunRecord, statement: EpsilonStatement) -> str:

@@ -10,7 +10,7 @@ lenders whose loans they read. They answer three questions: what federating is w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +98,8 @@ def _alone(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Referenc
     scores, everywhere, sizes = {}, [], []
     default = np.concatenate([institution.test.default for institution in prepared.institutions])
     for institution in prepared.institutions:
-        participant = _lender(prepared, institution.name, institution.train, ledgers, weight=1.0)
+        by_itself = replace(prepared, plan=prepared.plan.only(institution.name))
+        participant = _lender(by_itself, institution.name, institution.train, ledgers, weight=1.0)
         parameters = _train(prepared, prepared.network, prepared.initial, [participant], REFERENCE_ALONE)
         found = _score(prepared, prepared.network, parameters)
         scores[institution.name] = found[institution.name]

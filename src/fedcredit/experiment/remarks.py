@@ -57,6 +57,11 @@ def _on_the_promise(experiment: Experiment) -> Iterator[str]:
     if isinstance(experiment.strategy, FlowerStrategy):
         yield "A stock Flower strategy aggregates here; the ledger covers the noise that lenders draw and nothing else."
 
+    if privacy.shares_noise:
+        yield (
+            "Secure sum: the epsilon rests on a protocol that hides single updates, which is assumed here and not "
+            "built, and on lenders that do not tell their noise; compare with it, and promise trust=local."
+        )
     left_out = [name for name in experiment.evaluation.references if name in _PRIVATE_REFERENCES]
     if privacy.is_central and left_out:
         yield (

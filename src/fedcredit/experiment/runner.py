@@ -26,7 +26,7 @@ from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, wri
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.resume import forget, last_snapshot, owner_of
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
-from fedcredit.experiment.trust import trust_notes, trust_of
+from fedcredit.experiment.trust import collusion, trust_notes, trust_of
 from fedcredit.experiment.wording import epsilon_text
 from fedcredit.federation.server import FederationResult, RoundRecord, federate
 from fedcredit.federation.snapshot import Snapshot
@@ -246,8 +246,9 @@ def _record(
 
 def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
     privacy = prepared.experiment.privacy
+    spent = {name: ledger.events(FEDERATION) for name, ledger in ledgers.items()}
     return state(
-        {name: ledger.events(FEDERATION) for name, ledger in ledgers.items()},
+        spent,
         delta=privacy.target_delta,
         unit=privacy.privacy_unit,
         relation=privacy.neighboring_relation,
@@ -261,6 +262,7 @@ def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
             prepared.plan,
             num_parameters=prepared.network.num_parameters,
         ),
+        collusion=collusion(prepared.experiment, spent),
     )
 
 
@@ -280,6 +282,8 @@ def _is_released(name: str, told: RoundRecord) -> bool:
 
 
 def _covers(prepared: Prepared) -> str:
+    if prepared.experiment.privacy.shares_noise:
+        return f"the sum of all updates in each of {prepared.num_rounds} rounds, and the network made from them"
     if prepared.experiment.privacy.is_central:
         return (
             f"the noised mean update of each of {prepared.num_rounds} rounds, and the network made from them; not what "

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fedcredit.data.contract import Contract
 from fedcredit.experiment.spec import Experiment, FractionCohort, PoissonCohort, Strategy
 from fedcredit.experiment.wording import PRIVATE_REFERENCES
 from fedcredit.federation.central import expected_share
+from fedcredit.privacy.accounting.accountants import Epsilon
+from fedcredit.privacy.accounting.events import GaussianSteps, merge
 from fedcredit.privacy.plan import SERVER, PrivacyPlan
+from fedcredit.privacy.secure_sum import under_collusion
 
 MANY_INSTITUTIONS = 1000
 
@@ -21,9 +24,33 @@ def trust_of(experiment: Experiment) -> str:
         experiment: the experiment.
 
     Returns:
-        ``"central"`` or ``"local"``.
+        ``"local"``, ``"secure_sum"`` or ``"central"``.
     """
-    return "central" if experiment.privacy.is_central else "local"
+    return experiment.privacy.trust
+
+
+def collusion(experiment: Experiment, ledgers: Mapping[str, Sequence[GaussianSteps]]) -> dict[int, Epsilon]:
+    """Price what other lenders take away when they tell their part of the shared noise.
+
+    Args:
+        experiment: the experiment.
+        ledgers: lender -> events of its ledger.
+
+    Returns:
+        For one, and for all other lenders: the bound for the worst-off loan; nothing where noise is not shared.
+    """
+    if not experiment.privacy.shares_noise:
+        return {}
+    delta, num_lenders = experiment.privacy.target_delta, len(ledgers)
+    spent = {merge(events) for events in ledgers.values()}
+    return {
+        count: max(
+            (under_collusion(events, num_lenders=num_lenders, num_colluders=count, delta=delta) for events in spent),
+            key=lambda bound: bound.value,
+        )
+        for count in sorted({1, num_lenders - 1})
+        if 1 <= count < num_lenders
+    }
 
 
 def trust_notes(

@@ -23,6 +23,7 @@ from fedcredit.federation.snapshot import Keep, Snapshot, before_round_one
 from fedcredit.federation.strategy import FedcreditRule, FederatedStrategy, Plan, ServerRule
 from fedcredit.model.arrays import parameters_to_record
 from fedcredit.model.network import DefaultNetwork
+from fedcredit.privacy.secure_sum import noise_share
 from fedcredit.training.contract import LocalSettings
 
 __all__ = ["FederationResult", "RoundRecord", "federate"]
@@ -135,9 +136,10 @@ def _plan(
     if experiment.privacy.is_central:
         bounds = dict.fromkeys(contracts.institutions, gate_bound(experiment.privacy.clipping_norm))
     elif experiment.privacy.is_private:
+        share = noise_share(experiment.privacy, len(contracts.contracts))
         bounds = {
             contract.institution: update_norm_bound(
-                _settings(experiment, contract, noise_multiplier[contract.institution]),
+                _settings(experiment, contract, share * noise_multiplier[contract.institution]),
                 num_loans=contract.num_loans,
                 num_parameters=num_parameters,
             )

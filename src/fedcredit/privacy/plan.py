@@ -81,6 +81,21 @@ class PrivacyPlan:
             num_steps=whole.num_steps // self.num_rounds,
         )
 
+    def only(self, institution: str) -> PrivacyPlan:
+        """Return the plan of a lender that shares its noise with nobody.
+
+        Args:
+            institution: the lender's name.
+
+        Returns:
+            The plan with that lender alone.
+
+        Raises:
+            KeyError: if the plan has no such lender.
+        """
+        noise = {institution: self.noise_multiplier[institution]}
+        return replace(self, noise_multiplier=noise, events={institution: self.events[institution]})
+
     def through(self, num_rounds: int) -> PrivacyPlan:
         """Return the plan of a run that stops early, with the same noise.
 
@@ -138,7 +153,7 @@ def plan_privacy(
     """
     check_names("privacy.budgets", privacy.budgets, contracts.institutions)
     if privacy.is_private and not allow_any_delta:
-        check_delta_of(privacy.target_delta, contracts.contracts)
+        check_delta_of(privacy.target_delta, contracts.contracts, in_one_sum=privacy.shares_noise)
     asked = {
         c.institution: (c.sampling_probability, c.local_steps * num_rounds, target_of(privacy, c.institution))
         for c in contracts.contracts
@@ -182,16 +197,24 @@ def _noise(privacy: Privacy, sampling_probability: float, num_steps: int, target
     )
 
 
-def check_delta_of(delta: float, contracts: tuple[Contract, ...]) -> None:
+def check_delta_of(delta: float, contracts: tuple[Contract, ...], *, in_one_sum: bool = False) -> None:
     """Refuse a delta that permits giving one loan of a lender away.
 
     Args:
         delta: the promise's delta.
         contracts: the public constants of each lender, at least one.
+        in_one_sum: whether the loans of all lenders are in one sum, and no lender has a release of its own.
 
     Raises:
-        InputError: if it is not below 1 / (loans of the largest lender).
+        InputError: if it is not below 1 / (loans of the largest lender, or of all together in one sum).
     """
+    total = sum(contract.num_loans for contract in contracts)
+    if in_one_sum and delta * total >= 1.0:
+        raise InputError(
+            f"privacy.target_delta is {delta:g}, but the lenders have {total} training loans in one sum: allowed is "
+            f"below 1 / {total} = {1.0 / total:.2e}, because a larger delta permits giving one loan away. "
+            f"Set privacy.target_delta={0.1 / total:.0e} or smaller"
+        )
     largest = max(contracts, key=lambda contract: contract.num_loans)
     if delta * largest.num_loans >= 1.0:
         allowed = f"{0.1 / largest.num_loans:.0e}"

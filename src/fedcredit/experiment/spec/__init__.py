@@ -168,3 +168,32 @@ class Experiment(Part):
                 "strategy.weights to uniform, by_size or by_contract"
             )
         return self
+
+    @model_validator(mode="after")
+    def _a_secure_sum_is_one_sum(self) -> Experiment:
+        if self.privacy.trust == "secure_sum" and (wrong := _not_a_sum(self)):
+            raise ValueError(f"privacy.trust is secure_sum, which releases one sum of one step a round: {wrong}")
+        return self
+
+
+def _not_a_sum(experiment: Experiment) -> str | None:
+    """Say what keeps a round from being one sum of clipped gradients with the noise of all lenders."""
+    strategy, training = experiment.strategy, experiment.training
+    if not isinstance(training.local, FixedSteps) or training.local.num_steps != 1:
+        return "training.local has several steps, or rates that differ between lenders; set training=one_step"
+    if not isinstance(training.optimiser, Sgd):
+        return f"training.optimiser is {training.optimiser.kind}, not linear in the sum; set training/optimiser=sgd"
+    if isinstance(strategy, FlowerStrategy):
+        return f"strategy.strategy is {strategy.strategy}, a stock Flower strategy; set strategy=server_adam or fedavg"
+    if not isinstance(strategy.aggregator, Mean):
+        return f"strategy.aggregator is {strategy.aggregator.kind}; set strategy/aggregator=mean"
+    if strategy.weights != "by_size":
+        return f"strategy.weights is {strategy.weights}, so loans weigh unequally; set strategy.weights=by_size"
+    if not isinstance(strategy.cohort, FullCohort):
+        return f"strategy.cohort is {strategy.cohort.kind}, and noise is shared by all lenders; set strategy/cohort=all"
+    if strategy.quorum < 1.0:
+        return (
+            f"strategy.quorum is {strategy.quorum:g}, and a lender that is missing takes its noise with it; set "
+            "strategy.quorum=1, so that such a round is refused"
+        )
+    return None

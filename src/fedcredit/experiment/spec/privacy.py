@@ -9,6 +9,11 @@ from pydantic import Field, model_validator
 from fedcredit.experiment.spec.part import ByLender, FrozenDict, Part, Positive, is_unset
 
 
+def _is_local(trust: object) -> bool:
+    """Keep the field out of the dump where it changes nothing, so that older fingerprints stay."""
+    return trust == "local"
+
+
 class Privacy(Part):
     """What is promised. Exactly one of ``target_epsilon`` and ``noise_multiplier`` is given.
 
@@ -17,7 +22,9 @@ class Privacy(Part):
     would take a lender above it.
 
     With ``privacy_unit: institution`` the unit is everything that a lender holds: lenders send clipped updates without
-    noise, and the server, which sees them, adds the noise. ``clipping_norm`` is then the norm of a whole update.
+    noise, and the server, which sees them, adds the noise (``trust: central``). ``clipping_norm`` is then the norm of a
+    whole update. With ``trust: secure_sum`` lenders share the noise of the sum of their steps, which is right only
+    where nobody sees less than the whole sum; simulated for comparison.
     """
 
     privacy_unit: Literal["loan", "institution"] = "loan"
@@ -28,6 +35,7 @@ class Privacy(Part):
     clipping_norm: Annotated[float, Field(ge=1e-6, allow_inf_nan=False)] = 2.5
     budgets: ByLender = Field(default_factory=FrozenDict, exclude_if=is_unset)
     epsilon_cap: Positive | None = Field(default=None, exclude_if=is_unset)
+    trust: Literal["local", "secure_sum", "central"] = Field(default="local", exclude_if=_is_local)
 
     @model_validator(mode="after")
     def _exactly_one_dial(self) -> Privacy:
@@ -59,11 +67,16 @@ class Privacy(Part):
         return self
 
     @model_validator(mode="after")
-    def _one_budget_where_the_server_has_one_ledger(self) -> Privacy:
-        if self.budgets and self.privacy_unit == "institution":
+    def _trust_that_fits_the_unit(self) -> Privacy:
+        if (self.privacy_unit == "institution") != (self.trust == "central"):
             raise ValueError(
-                "budgets are of single lenders, and with privacy_unit institution the server's one noise protects all "
-                "of them alike; set budgets to {}"
+                f"privacy_unit is {self.privacy_unit} and trust is {self.trust}: an institution is protected by noise "
+                "that a trusted server adds, and nothing else is; set privacy=institution_level, or trust to local"
+            )
+        if self.budgets and self.trust != "local":
+            raise ValueError(
+                f"budgets are of single lenders, and with trust {self.trust} one noise protects all of them alike; set "
+                "budgets to {}"
             )
         return self
 
@@ -71,6 +84,11 @@ class Privacy(Part):
     def is_central(self) -> bool:
         """Whether the server adds the noise, and sees what it protects."""
         return self.is_private and self.privacy_unit == "institution"
+
+    @property
+    def shares_noise(self) -> bool:
+        """Whether lenders share the noise of their sum."""
+        return self.is_private and self.trust == "secure_sum"
 
     @property
     def is_private(self) -> bool:
