@@ -178,7 +178,7 @@ def show(
         from fedcredit.experiment.by_group import group_table
         from fedcredit.experiment.show import TableView
 
-        _console().print(TableView(group_table(records, by.value)))
+        console().print(TableView(group_table(records, by.value)))
         if picture is not None:
             _write_group_picture(records, picture)
     elif len(records) == 1 and against is None:
