@@ -49,6 +49,7 @@ ledger_app = typer.Typer(help="What runs have spent: show, verify or export thei
 app.add_typer(config_app, name="config")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(studies.study_app, name="study")
+app.command(name="compare", help=studies.COMPARE_HELP)(studies.compare_places)
 app.command(help=reproducing.HELP)(reproducing.reproduce)
 app.command(help=attacking.HELP)(attacking.attack)
 
