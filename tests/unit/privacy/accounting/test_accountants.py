@@ -70,6 +70,7 @@ def test_no_noise_costs_infinity_and_no_events_cost_nothing() -> None:
     assert quick_epsilon([steps(1.0, 0.0, 1)], delta=DELTA).value == math.inf
     assert epsilon([], delta=DELTA).value == 0.0
     assert quick_epsilon([], delta=DELTA).value == 0.0
+    assert pld_epsilon([], delta=DELTA, grid=1e-3) == 0.0
 
 
 @pytest.mark.parametrize(
