@@ -15,6 +15,7 @@ from fedcredit.privacy.plan import SERVER, PrivacyPlan
 from fedcredit.privacy.secure_sum import under_collusion
 
 MANY_INSTITUTIONS = 1000
+_UNEQUAL = 1.05
 
 
 def trust_of(experiment: Experiment) -> str:
@@ -79,7 +80,7 @@ def trust_notes(
         notes.append(
             f"warning: {len(contracts)} institutions, and hiding one of fewer than about {MANY_INSTITUTIONS:,} drowns "
             f"the others: a round's noise has a norm of about {noise:.1f} clipping norms, and the mean update of all "
-            "lenders at most 1"
+            f"lenders at most 1{_with_equal_weights(noise, largest, len(contracts))}"
         )
     return tuple(notes)
 
@@ -96,6 +97,13 @@ def left_out_references(experiment: Experiment) -> tuple[str, ...]:
     if not experiment.privacy.is_central:
         return ()
     return tuple(name for name in experiment.evaluation.references if name in PRIVATE_REFERENCES)
+
+
+def _with_equal_weights(noise: float, largest: float, count: int) -> str:
+    """Say what equal weights would save, because the noise follows the largest weight."""
+    if largest * count < _UNEQUAL:
+        return ""
+    return f"; with strategy.weights=uniform the noise would be {noise / (largest * count):.1f}"
 
 
 def _on_cohorts(experiment: Experiment) -> str:
