@@ -40,7 +40,7 @@ market: .venv/run.stamp
 	$(BIN)/fedcredit run --multirun 'experiments=privacy_budgets/*' portfolio.market_seed=1,2,3,4,5 \
 		'seed=$${portfolio.market_seed}' 'split_seed=$${portfolio.market_seed}' results_dir=results/market \
 		'evaluation.references=[alone,pooled,oracle]'
-	$(BIN)/fedcredit show results/market --by kind
+	$(BIN)/fedcredit show results/market --by kind --picture experiments/privacy_budgets/by_kind.png
 	$(BIN)/fedcredit show results/market --by lender
 
 frontier: .venv/run.stamp
