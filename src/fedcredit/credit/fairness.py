@@ -7,6 +7,7 @@ that did not default; calibration within groups compares mean PD with the bad ra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from fedcredit.credit.calibration import mean_pd_over_bad_rate, wilson
 from fedcredit.credit.discrimination import Interval
 from fedcredit.credit.resampling import NUM_RESAMPLES, spread_interval
 from fedcredit.credit.scored import Scored, checked_confidence
-from fedcredit.credit.segments import checked_names
+from fedcredit.credit.segments import checked_names, ordered_names
 from fedcredit.errors import InputError
 
 FEW_GOODS = 30
@@ -84,7 +85,7 @@ def cut_off_for(pd: ArrayLike, *, approval_rate: float) -> float:
 
 def fairness(
     pd: ArrayLike, default: ArrayLike, group: ArrayLike, *, approval_rate: float, generator: np.random.Generator,
-    confidence: float = 0.95,
+    confidence: float = 0.95, order: Sequence[str] = (),
 ) -> Fairness:  # fmt: skip
     """Compare groups at the cut-off that approves a share of all loans.
 
@@ -95,9 +96,10 @@ def fairness(
         approval_rate: the share of loans to approve, in (0, 1).
         generator: what the resamples for the gaps' intervals are drawn from.
         confidence: level of the intervals, in (0, 1).
+        order: groups that come first, in this order; the others follow by name.
 
     Returns:
-        The groups by name, and the gaps with bootstrap intervals.
+        The groups that hold a loan, and the gaps with bootstrap intervals.
 
     Raises:
         InputError: if the arrays are not scored loans with a group each, or an option is out of range.
@@ -106,7 +108,7 @@ def fairness(
     scored, names = Scored(pd=pd, default=default), checked_names(group, num_loans=np.asarray(pd).size)
     cut_off = cut_off_for(scored.pd, approval_rate=approval_rate)
     approved = scored.pd < cut_off
-    groups = tuple(_group(name, scored, approved, names == name, level) for name in np.unique(names).tolist())
+    groups = tuple(_group(name, scored, approved, names == name, level) for name in ordered_names(names, order))
     large = np.isin(names, [item.name for item in groups if not item.is_small])
     parity = opportunity = None
     if sum(not item.is_small for item in groups) > 1:

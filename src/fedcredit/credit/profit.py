@@ -17,7 +17,7 @@ from fedcredit.credit.resampling import Rejected, bootstrap_interval
 from fedcredit.credit.scored import Scored
 from fedcredit.errors import InputError
 
-_NODES = 64
+_NODES = 32
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fedcredit.credit.discrimination import Interval
 from fedcredit.credit.scored import Scored, checked_confidence
 
-NUM_RESAMPLES = 400
+NUM_RESAMPLES = 300
 _MAX_GROUPS = 100
 
 Counts = NDArray[np.float64]
@@ -37,7 +37,7 @@ def rejected_shares(scored: Scored, *, generator: np.random.Generator) -> tuple[
         generator: what the resamples are drawn from.
 
     Returns:
-        The sample (one row) and its resamples (400 rows; those without both outcomes are left out).
+        The sample (one row) and its resamples (300 rows; those without both outcomes are left out).
     """
     order = np.argsort(-scored.pd, kind="stable")
     falling = scored.pd[order]

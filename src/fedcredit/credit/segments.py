@@ -57,11 +57,9 @@ def segment_table(
     """
     level = checked_confidence(confidence)
     scored, segments = Scored(pd=pd, default=default), checked_names(names, num_loans=np.asarray(pd).size)
-    present = np.unique(segments).tolist()
-    listed = [name for name in order if name in present]
     return tuple(
         _segment(name, scored.pd[segments == name], scored.default[segments == name], level)
-        for name in [*listed, *(name for name in present if name not in listed)]
+        for name in ordered_names(segments, order)
     )
 
 
@@ -82,6 +80,21 @@ def checked_names(names: ArrayLike, *, num_loans: int) -> np.ndarray[tuple[int],
     if found.shape != (num_loans,):
         raise InputError(f"names has shape {found.shape} for {num_loans} loans; give one text a loan")
     return found
+
+
+def ordered_names(names: ArrayLike, order: Sequence[str]) -> tuple[str, ...]:
+    """Return each name that occurs once.
+
+    Args:
+        names: one a loan, ``[loans]``.
+        order: names that come first, in this order.
+
+    Returns:
+        The names, those that ``order`` lacks last and sorted.
+    """
+    present = np.unique(np.asarray(names, dtype=np.str_)).tolist()
+    listed = [name for name in order if name in present]
+    return (*listed, *(name for name in present if name not in listed))
 
 
 def _segment(name: str, pd: ArrayLike, default: ArrayLike, level: float) -> Segment:

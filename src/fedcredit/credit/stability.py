@@ -69,11 +69,11 @@ def number_stability(
 
 
 def label_stability(reference: ArrayLike, new: ArrayLike, *, confidence: float = 0.95) -> Stability | None:
-    """Compare categories, one bin each; the empty text, a missing cell, is a category.
+    """Compare categories, one bin each; a missing cell (the empty text, or NaN) is a category.
 
     Args:
-        reference: texts, ``[reference loans]``.
-        new: texts, ``[new loans]``.
+        reference: texts or codes, ``[reference loans]``.
+        new: texts or codes, ``[new loans]``.
         confidence: level of the chance quantile, in (0, 1).
 
     Returns:
@@ -82,7 +82,7 @@ def label_stability(reference: ArrayLike, new: ArrayLike, *, confidence: float =
     Raises:
         InputError: if the level is outside (0, 1).
     """
-    before, after = np.asarray(reference, dtype=np.str_), np.asarray(new, dtype=np.str_)
+    before, after = np.asarray(reference), np.asarray(new)
     level = checked_confidence(confidence)
     if not (before.size and after.size):
         return None

@@ -12,9 +12,10 @@ import hashlib
 import json
 
 from fedcredit import seeds
-from fedcredit.experiment.spec import Experiment
+from fedcredit.experiment.spec import Evaluation, Experiment
 
 _VERSION = "fedcredit/experiment/2"
+_LATER_OF_EVALUATION = ("sections", "profit", "approval_rate")
 _NOT_MEANING = {"name", "runtime", "trainer", "results_dir"}
 
 
@@ -29,7 +30,14 @@ def meaning(experiment: Experiment) -> dict[str, object]:
     """
     text = experiment.model_dump_json(exclude=_NOT_MEANING)
     plain: dict[str, object] = json.loads(text, parse_constant=str)
-    return plain
+    return plain | {"evaluation": _without_later_defaults(experiment.evaluation)}
+
+
+def _without_later_defaults(evaluation: Evaluation) -> dict[str, object]:
+    """Leave out what was added to the evaluation later, where it has its default: such experiments keep their name."""
+    plain: dict[str, object] = json.loads(evaluation.model_dump_json(), parse_constant=str)
+    later = json.loads(Evaluation().model_dump_json(include=set(_LATER_OF_EVALUATION)))
+    return {key: value for key, value in plain.items() if key not in later or value != later[key]}
 
 
 def fingerprint(experiment: Experiment, *, data_checksum: str) -> str:

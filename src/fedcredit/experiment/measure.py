@@ -20,11 +20,13 @@ from fedcredit.credit.evaluation import (
     federation_within_auc_gap,
     with_own_intercepts,
 )
+from fedcredit.credit.review import Review
 from fedcredit.credit.scored import Scored
 from fedcredit.data.institution import Loans
 from fedcredit.experiment.prepare import Prepared, predict_pd
 from fedcredit.experiment.record import ReferenceRecord
 from fedcredit.experiment.references import run_reference
+from fedcredit.experiment.review import review
 from fedcredit.experiment.spec import Reference
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import reference_release
@@ -33,11 +35,12 @@ from fedcredit.privacy.accounting.statement import worst_epsilon
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The evaluation of a run, with each lender's own intercept where asked, and its references."""
+    """The evaluation of a run, with each lender's own intercept where asked, its references and its review."""
 
     evaluation: FederationEvaluation
     own_intercept: FederationEvaluation | None
     references: Mapping[str, ReferenceRecord]
+    review: Review | None = None
 
 
 def measure(
@@ -70,7 +73,12 @@ def measure(
         references[reference] = _reference(prepared, reference, test, ledgers)
     if wanted.references:
         progress("references", len(wanted.references), len(wanted.references))
-    return Measured(evaluation=_evaluate(prepared, test), own_intercept=own, references=references)
+    return Measured(
+        evaluation=_evaluate(prepared, test),
+        own_intercept=own,
+        references=references,
+        review=review(prepared, parameters, test),
+    )
 
 
 def _scored(prepared: Prepared, parameters: NDArray[np.float32], part: Callable[..., Loans]) -> dict[str, Scored]:

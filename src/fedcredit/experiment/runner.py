@@ -222,6 +222,7 @@ def _record(
         evaluation=measured.evaluation,
         own_intercept=measured.own_intercept,
         references=measured.references,
+        review=measured.review,
         remarks=remarks(experiment, row_norm_cap=prepared.portfolio.schema.row_norm_cap),
         seconds=seconds,
         environment={

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedcredit.experiment.spec.evaluation import Evaluation, Reference
+from fedcredit.experiment.spec.evaluation import Evaluation, LossAndReturn, Reference, Section
 from fedcredit.experiment.spec.part import Count, Fraction, Name, NonNegative, Part, Positive, Probability, Seed
 from fedcredit.experiment.spec.portfolios import (
     BandsPartition,
@@ -69,6 +69,7 @@ __all__ = [
     "InlineRuntime",
     "LocalEpochs",
     "LocalOptimiser",
+    "LossAndReturn",
     "MarketPortfolio",
     "MarketView",
     "Mean",
@@ -88,6 +89,7 @@ __all__ = [
     "RayRuntime",
     "Reference",
     "Runtime",
+    "Section",
     "Seed",
     "ServerOptimiser",
     "Sgd",
