@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from fedcredit.config import compose
-from fedcredit.credit.stability import number_stability
+from fedcredit.credit.stability import population_stability
 from fedcredit.errors import InputError
 from fedcredit.experiment.files import run_folder
 from fedcredit.experiment.fingerprint import fingerprint
@@ -85,7 +85,7 @@ def test_what_is_left_at_its_default_keeps_the_name_of_an_experiment(tmp_path: P
 
 def test_losses_that_are_more_than_certain_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="more than 1 together"):
-        _experiment(tmp_path, "evaluation.profit.no_loss_share=0.7")
+        _experiment(tmp_path, "evaluation.profit.no_loss_probability=0.7")
 
 
 def test_attributions_of_a_released_network_add_up_column_by_column(reviewed: tuple[Experiment, RunRecord]) -> None:
@@ -102,8 +102,8 @@ def test_drift_is_between_any_two_sets_of_loans(reviewed: tuple[Experiment, RunR
     age = portfolio.column("age_in_years")
     young, old = (np.flatnonzero(mask).astype(np.int64) for mask in (age < 35, age >= 35))
     found = columns_drift(portfolio, young, old)
-    assert found["age_in_years"] == number_stability(age[young], age[old])
-    assert found["age_in_years"].exceeds_chance
+    assert found["age_in_years"] == population_stability(age[young], age[old])
+    assert found["age_in_years"].has_moved
     assert set(found) == {column.name for column in portfolio.schema.columns if column.name in portfolio.columns}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 import typer
 
-from fedcredit.cli import reproducing
+from fedcredit.cli import reproducing, studies
 from fedcredit.errors import InputError, RunFailedError, crash_message
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ app.add_typer(data_app, name="data")
 ledger_app = typer.Typer(help="What runs have spent: show, verify or export their ledgers.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(studies.study_app, name="study")
 app.command(help=reproducing.HELP)(reproducing.reproduce)
 
 

@@ -9,12 +9,16 @@ from typing import Annotated
 
 import typer
 
+from fedcredit.cli import studies
+
 FAILED = 1
 HELP = "Run a saved experiment again and compare every figure; exit code 1 if one is outside the tolerance."
 
 
 def reproduce(
-    place: Annotated[Path, typer.Argument(help="a results folder, a folder above some, or a zip file of either")],
+    place: Annotated[
+        str, typer.Argument(help="a results folder, a folder above some, a zip file of either, or the name of a study")
+    ],
     switches: Annotated[
         list[str] | None, typer.Argument(help="what decides no number: runtime=ray, trainer=vectorised, ...")
     ] = None,
@@ -22,7 +26,9 @@ def reproduce(
     into: Annotated[Path | None, typer.Option(help="keep the new runs in this folder")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="json instead of text")] = False,
 ) -> int:
-    """Reproduce every run of a place, and return the exit code."""
+    """Reproduce every run of a place, or what a study expects, and return the exit code."""
+    if not Path(place).exists() and studies.is_study(place):
+        return studies.judge_study(place, switches=switches or (), into=into, as_json=as_json)
     from rich.console import Console
 
     from fedcredit.experiment.differences import DIFFERENT
@@ -31,7 +37,7 @@ def reproduce(
 
     console = Console()
     with ExitStack() as stack:
-        folders = stack.enter_context(saved_runs(place))
+        folders = stack.enter_context(saved_runs(Path(place)))
         results = into or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedcredit-")))
         done = []
         for folder in folders:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fedcredit.credit.deciles import Decile
 from fedcredit.credit.discrimination import Interval
 from fedcredit.credit.fairness import Fairness
-from fedcredit.credit.goodness import CalibrationTest
-from fedcredit.credit.profit import HMeasure, LossAndReturn, MaximumProfit
+from fedcredit.credit.goodness_of_fit import GoodnessOfFit
+from fedcredit.credit.profit import LossAndReturn, MaximumProfit
 from fedcredit.credit.segments import Segment
 from fedcredit.credit.stability import Stability
 
@@ -19,21 +19,25 @@ class ProfitReview:
     """What the score is worth over all held-out loans, and how its risk is spread; ``None`` without both outcomes."""
 
     terms: LossAndReturn
-    h_measure: HMeasure | None
+    h_measure: float | None
     h_measure_interval: Interval | None
     maximum_profit: MaximumProfit | None
     maximum_profit_interval: Interval | None
-    hosmer_lemeshow: CalibrationTest | None
-    spiegelhalter: CalibrationTest | None
+    hosmer_lemeshow: GoodnessOfFit | None
+    spiegelhalter: GoodnessOfFit | None
     deciles: tuple[Decile, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """How the score and each column moved from the loans that training saw to the held-out ones."""
+    """How the score and each column moved from the loans that training saw to the held-out ones.
+
+    ``confidence`` is that of the chance quantiles.
+    """
 
     num_reference: int
     num_new: int
+    confidence: float
     score: Stability
     columns: Mapping[str, Stability]
 

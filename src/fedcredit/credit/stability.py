@@ -1,10 +1,4 @@
-"""Whether a population moved: the population stability index of a score, and of each characteristic.
-
-PSI = sum over bins of (a - e) ln(a / e) with e the shares in the reference and a those in the new loans.
-The usual limits .10 and .25 have no error rate; where nothing moved, PSI is near (1/n + 1/m) times a
-chi-square with bins - 1 degrees of freedom (Yurdakul and Naranjo, Journal of Risk Model Validation 14,
-2020), so its quantile for the sizes at hand says what chance alone would give.
-"""
+"""Drift: the population stability index of scores and characteristics, with what chance alone makes of it."""
 
 from __future__ import annotations
 
@@ -13,117 +7,122 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fedcredit.credit.scored import checked_confidence
 from fedcredit.errors import InputError
 
-_SMOOTHING = 0.5
+MISSING = "missing"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stability:
-    """A PSI beside what chance gives.
+    """How far a distribution has moved.
 
-    ``chance_quantile`` is the level's quantile of PSI where nothing moved, 0 for a single bin;
-    ``exceeds_chance`` says that ``psi`` is above it. The law takes loans as independent: several loans
-    of one borrower widen it.
+    Attributes:
+        psi: the index, at least 0. The usual words are folklore without error rates: below .10 stable, to .25 watch,
+            above act.
+        chance_quantile: what the index stays below with the given confidence if nothing moved and only the two
+            samples differ; more is drift, however small.
+        num_bins: bins that held loans of either sample, the one for missing values included.
+        num_reference: loans before.
+        num_current: loans now.
     """
 
     psi: float
     chance_quantile: float
-    confidence: float
     num_bins: int
+    num_reference: int
+    num_current: int
 
     @property
-    def exceeds_chance(self) -> bool:
-        """Whether chance alone gives so much in fewer than 1 - ``confidence`` of cases."""
+    def has_moved(self) -> bool:
+        """Whether the index is beyond what chance alone makes."""
         return self.psi > self.chance_quantile
 
 
-def number_stability(
-    reference: ArrayLike, new: ArrayLike, *, num_bins: int = 10, confidence: float = 0.95
-) -> Stability | None:
-    """Compare numbers over bins of equal count in the reference; missing ones are a bin of their own.
+def population_stability(
+    reference: ArrayLike, current: ArrayLike, *, num_bins: int = 10, confidence: float = 0.95
+) -> Stability:
+    """Compare the distribution of a number, for example a score or an income, at two times.
+
+    PSI = sum over bins of (a - e) ln(a / e), e the share before and a now. Bins are quantiles of the loans before,
+    missing values (NaN) a bin of their own; half a loan is added to every bin. If nothing moved, PSI is distributed
+    as (1/n + 1/m) chi-squared with bins - 1 degrees of freedom (Yurdakul and Naranjo, Journal of Risk Model
+    Validation 14 (2020) 89).
 
     Args:
-        reference: numbers, NaN where missing, ``[reference loans]``.
-        new: numbers, NaN where missing, ``[new loans]``.
-        num_bins: bins of equal count, at least 2; equal numbers share one, so there can be fewer.
-        confidence: level of the chance quantile, in (0, 1).
+        reference: values before, ``[loans]``.
+        current: values now, ``[loans]``.
+        num_bins: quantile bins, at least 2; equal quantiles are one bin.
+        confidence: of the chance quantile, in (0, 1).
 
     Returns:
-        The PSI, or ``None`` if either side has no loan.
+        The index and what chance makes of it.
 
     Raises:
-        InputError: if ``num_bins`` is below 2, or the level is outside (0, 1).
+        InputError: if a sample is empty or not one number a loan, or an option is out of range.
     """
+    before, now = (_numbers(values, name) for values, name in ((reference, "reference"), (current, "current")))
     if num_bins < 2:
-        raise InputError(f"num_bins is {num_bins}; allowed is 2 or more, for example 10")
-    before, after = (np.asarray(values, dtype=np.float64) for values in (reference, new))
-    level = checked_confidence(confidence)
-    if not (before.size and after.size):
-        return None
-    known = np.sort(before[~np.isnan(before)])
-    ranks = np.arange(1, num_bins) * known.size // num_bins
-    cuts = np.unique(known[ranks]) if known.size else known
-    return _stability(_places(before, cuts), _places(after, cuts), level)
+        raise InputError(f"num_bins is {num_bins}; allowed is from 2, for example 10")
+    known = before[~np.isnan(before)]
+    inner = np.unique(np.quantile(known, np.arange(1, num_bins) / num_bins)) if known.size else np.empty(0)
+    return _stability(_binned(before, inner), _binned(now, inner), len(inner) + 2, confidence)
 
 
-def label_stability(reference: ArrayLike, new: ArrayLike, *, confidence: float = 0.95) -> Stability | None:
-    """Compare categories, one bin each; a missing cell (the empty text, or NaN) is a category.
+def characteristic_stability(reference: ArrayLike, current: ArrayLike, *, confidence: float = 0.95) -> Stability:
+    """Compare the distribution of a category at two times; every category is a bin.
 
     Args:
-        reference: texts or codes, ``[reference loans]``.
-        new: texts or codes, ``[new loans]``.
-        confidence: level of the chance quantile, in (0, 1).
+        reference: categories before, ``[loans]``; None is a missing one.
+        current: categories now, ``[loans]``.
+        confidence: of the chance quantile, in (0, 1).
 
     Returns:
-        The PSI, or ``None`` if either side has no loan.
+        As `population_stability`.
 
     Raises:
-        InputError: if the level is outside (0, 1).
+        InputError: if a sample is empty, or an option is out of range.
     """
-    before, after = np.asarray(reference), np.asarray(new)
-    level = checked_confidence(confidence)
-    if not (before.size and after.size):
-        return None
-    places = np.unique(np.concatenate([before, after]), return_inverse=True)[1]
-    return _stability(places[: before.size], places[before.size :], level)
+    before, now = (_texts(values, name) for values, name in ((reference, "reference"), (current, "current")))
+    names, codes = np.unique(np.concatenate([before, now]), return_inverse=True)
+    return _stability(codes[: before.size], codes[before.size :], len(names), confidence)
 
 
-def chance_quantile(*, num_reference: int, num_new: int, num_bins: int, confidence: float = 0.95) -> float:
-    """Return what PSI stays below where nothing moved.
-
-    Args:
-        num_reference: loans in the reference, at least 1.
-        num_new: new loans, at least 1.
-        num_bins: bins that hold a loan, at least 1.
-        confidence: level of the quantile, in (0, 1).
-
-    Returns:
-        (1 / num_reference + 1 / num_new) times the chi-square quantile at ``num_bins`` - 1 degrees.
-    """
+def _stability(before: NDArray[np.int64], now: NDArray[np.int64], num_bins: int, confidence: float) -> Stability:
     from scipy.special import gammaincinv
 
-    if num_bins < 2:
-        return 0.0
-    quantile = 2.0 * float(gammaincinv((num_bins - 1) / 2.0, confidence))
-    return (1.0 / num_reference + 1.0 / num_new) * quantile
-
-
-def _places(values: NDArray[np.float64], cuts: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.where(np.isnan(values), cuts.size + 1, np.searchsorted(cuts, values, side="right"))
-
-
-def _stability(before: NDArray[np.int64], after: NDArray[np.int64], level: float) -> Stability:
-    size = 1 + int(max(before.max(), after.max()))
-    counts = np.stack([np.bincount(places, minlength=size) for places in (before, after)])
-    counts = counts[:, counts.sum(axis=0) > 0]
-    shares = (counts + _SMOOTHING) / (counts.sum(axis=1, keepdims=True) + _SMOOTHING * counts.shape[1])
+    if not 0.0 < confidence < 1.0:
+        raise InputError(f"confidence is {confidence}; allowed is above 0 and below 1, for example 0.95")
+    counts = np.stack([np.bincount(codes, minlength=num_bins) for codes in (before, now)]).astype(np.float64)
+    counts = counts[:, counts.sum(axis=0) > 0] + 0.5
+    expected, actual = counts / counts.sum(axis=1, keepdims=True)
+    psi = float(np.sum((actual - expected) * np.log(actual / expected)))
+    freedom = max(counts.shape[1] - 1, 1)
     return Stability(
-        psi=float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0]))),
-        chance_quantile=chance_quantile(
-            num_reference=before.size, num_new=after.size, num_bins=counts.shape[1], confidence=level
-        ),
-        confidence=level,
+        psi=psi,
+        chance_quantile=(1.0 / before.size + 1.0 / now.size) * 2.0 * float(gammaincinv(freedom / 2.0, confidence)),
         num_bins=counts.shape[1],
+        num_reference=before.size,
+        num_current=now.size,
     )
+
+
+def _binned(values: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Number the bins from 0; values up to and including an edge are below it, and the last bin is for missing ones."""
+    return np.where(np.isnan(values), len(inner) + 1, np.searchsorted(inner, values, side="left"))
+
+
+def _numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    numbers = np.asarray(values, dtype=np.float64)
+    _check_shape(numbers.shape, name)
+    return numbers
+
+
+def _texts(values: ArrayLike, name: str) -> NDArray[np.str_]:
+    cells = np.asarray(values, dtype=object)
+    _check_shape(cells.shape, name)
+    return np.array([MISSING if cell is None or cell != cell else str(cell) for cell in cells.tolist()])
+
+
+def _check_shape(shape: tuple[int, ...], name: str) -> None:
+    if len(shape) != 1 or shape[0] == 0:
+        raise InputError(f"{name} has shape {shape}; allowed is one value a loan, and at least one loan")

@@ -158,17 +158,30 @@ def _surroundings(before: RunRecord, again: RunRecord) -> dict[str, tuple[str, s
     return told
 
 
-def _turn(data: dict[str, Any], switch: str) -> None:
-    """Turn one switch of an experiment's data."""
-    import yaml
+def check_switch(switch: str) -> None:
+    """Refuse an override that decides a number.
 
-    key, equals, value = switch.partition("=")
-    part, _, inner = key.partition(".")
-    if not equals or part not in _SWITCHES:
+    Args:
+        switch: for example ``"trainer=vectorised"``.
+
+    Raises:
+        InputError: if it is not of the runtime or the trainer.
+    """
+    key, equals, _ = switch.partition("=")
+    if not equals or key.partition(".")[0] not in _SWITCHES:
         raise InputError(
             f"{switch!r} would change what the experiment means; only {' and '.join(_SWITCHES)} may differ, "
             "for example runtime=ray or trainer=vectorised"
         )
+
+
+def _turn(data: dict[str, Any], switch: str) -> None:
+    """Turn one switch of an experiment's data."""
+    import yaml
+
+    check_switch(switch)
+    key, _, value = switch.partition("=")
+    part, _, inner = key.partition(".")
     plain = yaml.safe_load(value)
     if inner:
         data[part] = {**(data.get(part) or {}), inner: plain}

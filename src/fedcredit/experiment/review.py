@@ -13,12 +13,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.credit import deciles, fairness, goodness, profit, reasons
+from fedcredit.credit import deciles, fairness, goodness_of_fit, profit, profit_intervals, reasons
 from fedcredit.credit.fairness import Fairness
+from fedcredit.credit.h_measure import h_measure
 from fedcredit.credit.review import Drift, ProfitReview, ReasonReview, ReasonShare, Review
 from fedcredit.credit.scored import Scored
 from fedcredit.credit.segments import Segment, segment_table
-from fedcredit.credit.stability import Stability, label_stability, number_stability
+from fedcredit.credit.stability import Stability, characteristic_stability, population_stability
 from fedcredit.data.columns import CategoryColumn, FlagColumn, NumberColumn
 from fedcredit.data.encoding import raw_matrix
 from fedcredit.data.kept import computed
@@ -125,16 +126,16 @@ def _profit(prepared: Prepared, scored: Scored) -> ProfitReview:
     loans, level = (scored.pd, scored.default), wanted.confidence
     return ProfitReview(
         terms=terms,
-        h_measure=profit.h_measure(*loans),
-        h_measure_interval=profit.h_measure_interval(
+        h_measure=h_measure(*loans),
+        h_measure_interval=profit_intervals.h_measure_interval(
             *loans, generator=_generator(prepared, "h_measure"), confidence=level
         ),
-        maximum_profit=profit.maximum_profit(*loans, terms=terms),
-        maximum_profit_interval=profit.maximum_profit_interval(
+        maximum_profit=profit.expected_maximum_profit(*loans, terms=terms),
+        maximum_profit_interval=profit_intervals.maximum_profit_interval(
             *loans, generator=_generator(prepared, "profit"), terms=terms, confidence=level
         ),
-        hosmer_lemeshow=goodness.hosmer_lemeshow(*loans),
-        spiegelhalter=goodness.spiegelhalter(*loans),
+        hosmer_lemeshow=goodness_of_fit.hosmer_lemeshow(*loans),
+        spiegelhalter=goodness_of_fit.spiegelhalter(*loans),
         deciles=deciles.decile_table(*loans, confidence=level),
     )
 
@@ -177,16 +178,14 @@ def _fairness(prepared: Prepared, scored: Scored, rows: Rows) -> dict[str, Fairn
     }
 
 
-def _drift(prepared: Prepared, parameters: NDArray[np.float32], pd: NDArray[np.float64], rows: Rows) -> Drift | None:
+def _drift(prepared: Prepared, parameters: NDArray[np.float32], pd: NDArray[np.float64], rows: Rows) -> Drift:
     level = prepared.experiment.evaluation.confidence
     parts = [part for item in prepared.institutions for part in (item.train, item.validation)]
     before = np.concatenate([part.rows for part in parts])
     seen = predict_pd(prepared, prepared.network, parameters, np.concatenate([part.features for part in parts]))
-    score = number_stability(seen, pd, confidence=level)
-    if score is None:
-        return None
+    score = population_stability(seen, pd, confidence=level)
     columns = columns_drift(prepared.portfolio, before, rows, confidence=level)
-    return Drift(num_reference=before.size, num_new=rows.size, score=score, columns=columns)
+    return Drift(num_reference=before.size, num_new=rows.size, confidence=level, score=score, columns=columns)
 
 
 def _columns_drift(portfolio: Portfolio, before: Rows, after: Rows, level: float) -> dict[str, Stability]:
@@ -194,10 +193,8 @@ def _columns_drift(portfolio: Portfolio, before: Rows, after: Rows, level: float
     columns = [c for c in portfolio.schema.columns if isinstance(c, NumberColumn | FlagColumn | CategoryColumn)]
     found = {}
     for place, column in enumerate(columns):
-        compare = number_stability if isinstance(column, NumberColumn) else label_stability
-        stability = compare(matrix[before, place], matrix[after, place], confidence=level)
-        if stability is not None:
-            found[column.name] = stability
+        compare = population_stability if isinstance(column, NumberColumn) else characteristic_stability
+        found[column.name] = compare(matrix[before, place], matrix[after, place], confidence=level)
     return found
 
 

@@ -54,9 +54,8 @@ def _deciles(found: tuple[Decile, ...]) -> Picture:
             places, [item.mean_pd for item in found], "D", color=colours.series[1], markersize=4.5, label="mean PD"
         )
         rates.set_ylabel("rate")
-        caught.plot(
-            [0, *places], [0.0, *(item.capture or 0.0 for item in found)], "o-", color=colours.series[0], markersize=4
-        )
+        shares = [0.0, *(item.captured_rate or 0.0 for item in found)]
+        caught.plot([0, *places], shares, "o-", color=colours.series[0], markersize=4)
         caught.plot([0, 10], [0, 1], color=colours.quiet, linewidth=0.9, linestyle=(0, (4, 3)))
         caught.set(ylabel="capture", xlabel="decile of risk, riskiest first", ylim=(0, 1.03))
         caught.set_xticks(range(1, 11))
@@ -112,7 +111,7 @@ def _groups(found: Mapping[str, Fairness]) -> Picture | None:
 def _drift(found: Drift) -> Picture:
     largest = sorted(found.columns.items(), key=lambda item: -item[1].psi)[:_MAX_DRIFT]
     rows = [("score (PD)", found.score), *largest]
-    level = f"{100 * found.score.confidence:g} %"
+    level = f"{100 * found.confidence:g} %"
 
     def paint(figure: Figure, colours: Theme) -> None:
         axes = figure.subplots()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fedcredit.credit.fairness import Fairness, Gap
-from fedcredit.credit.goodness import CalibrationTest
+from fedcredit.credit.goodness_of_fit import GoodnessOfFit
 from fedcredit.credit.review import Drift, ProfitReview, ReasonReview, Review
 from fedcredit.credit.scorecard import Scorecard
 from fedcredit.credit.segments import Segment
@@ -55,33 +55,33 @@ def worth_table(found: ProfitReview) -> Table:
     rows = [
         (
             "H-measure",
-            figure_text(None if measure is None else measure.value),
+            figure_text(measure),
             interval_text(found.h_measure_interval, digits=4),
             ABSENT,
         ),
         (
             "expected maximum profit, per unit lent",
-            figure_text(None if money is None else money.value, digits=5),
+            figure_text(None if money is None else money.profit_rate, digits=5),
             interval_text(found.maximum_profit_interval, digits=5),
             ABSENT,
         ),
         (
             "share of loans then rejected",
-            figure_text(None if money is None else money.rejected_share),
+            figure_text(None if money is None else money.rejected_rate),
             ABSENT,
             ABSENT,
         ),
         *((name, *_test_texts(test)) for name, test in tests),
     ]
-    warnings = dict.fromkeys(f"{name}: {text}." for name, test in tests if test is not None for text in test.warnings)
+    warnings = dict.fromkeys(f"{name}: {test.warning}" for name, test in tests if test is not None and test.warning)
     return Table(
         title="What the score is worth",
         headings=("metric", "value", "interval", "p-value"),
         num_labels=1,
         rows=tuple(rows),
         notes=(
-            f"Of a default nothing is lost with probability {terms.no_loss_share:g}, all with "
-            f"{terms.total_loss_share:g}, else a uniform share; a good loan returns {terms.return_rate:g} "
+            f"Of a default nothing is lost with probability {terms.no_loss_probability:g}, all with "
+            f"{terms.total_loss_probability:g}, else a uniform share; a good loan returns {terms.return_rate:g} "
             "(evaluation.profit). Intervals: bootstrap of the held-out loans.",
             "Both tests ask whether chance explains the gap between PD and outcome, not whether the gap matters.",
             *warnings,
@@ -109,8 +109,8 @@ def decile_table(found: ProfitReview) -> Table:
             figure_text(item.bad_rate),
             interval_text(item.bad_rate_interval),
             figure_text(item.lift, digits=2),
-            figure_text(item.capture, digits=3),
-            interval_text(item.capture_interval),
+            figure_text(item.captured_rate, digits=3),
+            interval_text(item.captured_rate_interval),
         )
         for item in found.deciles
     )
@@ -253,8 +253,8 @@ def drift_table(found: Drift) -> Table:
     """
     columns = sorted(found.columns.items(), key=lambda item: -item[1].psi)
     shown = columns[:_MAX_COLUMNS]
-    exceeding = sum(item.exceeds_chance for _, item in columns)
-    level = found.score.confidence
+    exceeding = sum(item.has_moved for _, item in columns)
+    level = found.confidence
     return Table(
         title="Drift from training to held-out loans",
         headings=("column", "PSI", f"chance stays below ({100 * level:g} %)", "bins", "beyond chance"),
@@ -305,13 +305,13 @@ def review_headline(review: Review | None) -> tuple[tuple[str, str], ...]:
     if review is None:
         return ()
     found: list[tuple[str, str]] = []
-    if review.profit is not None and review.profit.maximum_profit is not None:
+    if review.profit is not None and review.profit.maximum_profit is not None and review.profit.deciles:
         money, worst = review.profit.maximum_profit, review.profit.deciles[0]
         found.append(
-            ("expected maximum profit", f"{money.value:.4f} a unit, rejecting {100 * money.rejected_share:.1f} %")
+            ("expected maximum profit", f"{money.profit_rate:.4f} a unit, rejecting {100 * money.rejected_rate:.1f} %")
         )
         found.append(
-            ("riskiest decile", f"{100 * (worst.capture or 0.0):.1f} % of defaults, lift {worst.lift or 0.0:.2f}")
+            ("riskiest decile", f"{100 * (worst.captured_rate or 0.0):.1f} % of defaults, lift {worst.lift or 0.0:.2f}")
         )
     for column, item in (review.fairness or {}).items():
         if item.equal_opportunity is not None:
@@ -323,7 +323,7 @@ def review_headline(review: Review | None) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _test_texts(test: CalibrationTest | None) -> tuple[str, str, str]:
+def _test_texts(test: GoodnessOfFit | None) -> tuple[str, str, str]:
     return (ABSENT, ABSENT, ABSENT) if test is None else (f"{test.statistic:.4f}", ABSENT, f"{test.p_value:.3g}")
 
 
@@ -338,5 +338,5 @@ def _psi_texts(found: Stability) -> tuple[str, str, str, str]:
         f"{found.psi:.4f}",
         f"{found.chance_quantile:.4f}",
         str(found.num_bins),
-        "yes" if found.exceeds_chance else "no",
+        "yes" if found.has_moved else "no",
     )

@@ -21,20 +21,20 @@ _Share = Annotated[float, Field(ge=0.0, le=1.0)]
 class LossAndReturn(Part):
     """What lenders lose on a default and earn on a good loan, as fractions of the amount lent.
 
-    Of a defaulted loan the share lost is 0 with probability ``no_loss_share``, 1 with probability
-    ``total_loss_share``, and else uniform between. The defaults are for unsecured consumer credit.
+    Of a defaulted loan the share lost is 0 with probability ``no_loss_probability``, 1 with probability
+    ``total_loss_probability``, and else uniform between. The defaults are for unsecured consumer credit.
     """
 
-    no_loss_share: _Share = 0.12
-    total_loss_share: _Share = 0.45
+    no_loss_probability: _Share = 0.12
+    total_loss_probability: _Share = 0.45
     return_rate: Annotated[float, Field(gt=0.0, le=100.0)] = 0.2644
 
     @model_validator(mode="after")
     def _check_shares(self) -> LossAndReturn:
-        if self.no_loss_share + self.total_loss_share > 1.0:
+        if self.no_loss_probability + self.total_loss_probability > 1.0:
             raise ValueError(
-                f"no_loss_share {self.no_loss_share} and total_loss_share {self.total_loss_share} are more than 1 "
-                "together"
+                f"no_loss_probability {self.no_loss_probability} and total_loss_probability "
+                f"{self.total_loss_probability} are more than 1 together"
             )
         return self
 
