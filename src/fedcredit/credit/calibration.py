@@ -110,7 +110,7 @@ def ece(pd: ArrayLike, default: ArrayLike, *, num_bins: int = 10) -> float | Non
     scored = Scored(pd=pd, default=default)
     if not scored.num_loans:
         return None
-    places = _bins(scored.pd, num_bins)
+    places = equal_count_bins(scored.pd, num_bins)
     gaps = np.bincount(places, weights=scored.default - scored.pd)
     return float(np.abs(gaps).sum() / scored.num_loans)
 
@@ -138,7 +138,7 @@ def calibration_curve(
     """
     level = checked_confidence(confidence)
     scored = Scored(pd=pd, default=default)
-    places = _bins(scored.pd, num_bins)
+    places = equal_count_bins(scored.pd, num_bins)
     counts = np.bincount(places, minlength=1)
     pds = np.bincount(places, weights=scored.pd, minlength=1)
     bads = np.bincount(places, weights=scored.default, minlength=1)
@@ -147,7 +147,7 @@ def calibration_curve(
             num_loans=int(count),
             mean_pd=float(total / count),
             bad_rate=float(bad / count),
-            bad_rate_interval=_wilson(float(bad), int(count), level),
+            bad_rate_interval=wilson(float(bad), int(count), level),
         )
         for count, total, bad in zip(counts, pds, bads, strict=True)
         if count
@@ -265,14 +265,35 @@ def logits_of(pd: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(logit(np.clip(pd, _SMALLEST_PD, 1.0 - _SMALLEST_PD)), dtype=np.float64)
 
 
-def _bins(pd: NDArray[np.float64], num_bins: int) -> NDArray[np.int64]:
-    """Bin by mid-rank, so that equal values share a bin and the others fill bins evenly."""
+def equal_count_bins(pd: NDArray[np.float64], num_bins: int) -> NDArray[np.int64]:
+    """Bin by mid-rank, so that equal values share a bin and the others fill bins evenly.
+
+    Args:
+        pd: values, ``[loans]``.
+        num_bins: number of bins, at least 1.
+
+    Returns:
+        The bin of each loan, from 0 for the lowest values, ``[loans]``; a bin can be empty.
+
+    Raises:
+        InputError: if ``num_bins`` is below 1.
+    """
     if num_bins < 1:
         raise InputError(f"num_bins is {num_bins}; allowed is 1 or more, for example 10")
     return np.floor((midranks(pd) - 0.5) * num_bins / max(pd.size, 1)).astype(np.int64)
 
 
-def _wilson(num_bads: float, num_loans: int, confidence: float) -> Interval:
+def wilson(num_bads: float, num_loans: int, confidence: float) -> Interval:
+    """Return Wilson's interval of a rate (JASA 22, 1927).
+
+    Args:
+        num_bads: how many of the loans count.
+        num_loans: how many there are, at least 1.
+        confidence: level of the interval, in (0, 1).
+
+    Returns:
+        The interval, inside [0, 1].
+    """
     square = normal_quantile(confidence) ** 2
     rate = num_bads / num_loans
     centre = (rate + square / (2 * num_loans)) / (1 + square / num_loans)

@@ -1,4 +1,4 @@
-"""Lift and capture: how many of the bads are found among the loans of highest predicted risk."""
+"""Lift and capture by decile of risk, the riskiest first."""
 
 from __future__ import annotations
 
@@ -7,63 +7,78 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fedcredit.credit.scored import Scored
+from fedcredit.credit.calibration import equal_count_bins, wilson
+from fedcredit.credit.discrimination import Interval
+from fedcredit.credit.scored import Scored, checked_confidence
 from fedcredit.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decile:
-    """One group of loans of about equal count; the first group has the highest predicted risk.
+    """Loans of one decile of risk.
 
-    Attributes:
-        num_loans: loans in the group.
-        num_defaults: bads in it.
-        mean_pd: their mean predicted probability of default.
-        bad_rate: the share that defaulted.
-        lift: its bad rate over that of all loans; ``None`` without a bad.
-        captured_rate: share of all bads in this group and those above; ``None`` without a bad.
+    ``decile`` 1 is the riskiest; ``lift`` is its bad rate over that of all loans; ``captured_rate`` is the share
+    of all bads in this decile and the riskier ones. Both are ``None`` if no loan defaulted.
     """
 
+    decile: int
     num_loans: int
     num_defaults: int
+    lowest_pd: float
+    highest_pd: float
     mean_pd: float
     bad_rate: float
+    bad_rate_interval: Interval
     lift: float | None
     captured_rate: float | None
+    captured_rate_interval: Interval | None
 
 
-def decile_table(pd: ArrayLike, default: ArrayLike, *, num_groups: int = 10) -> tuple[Decile, ...]:
-    """Deal loans into groups by predicted risk, the riskiest first.
-
-    Loans of equal ``pd`` keep the order they are given in.
+def decile_table(
+    pd: ArrayLike, default: ArrayLike, *, num_groups: int = 10, confidence: float = 0.95
+) -> tuple[Decile, ...]:
+    """Return the loans by decile of risk; loans of equal PD share one, so some can be missing.
 
     Args:
         pd: predicted probability of default, ``[loans]``, in [0, 1].
         default: 0 or 1, ``[loans]``.
-        num_groups: groups, at least 1; 10 for deciles.
+        num_groups: number of groups of equal count, at least 1.
+        confidence: level of Wilson's intervals, in (0, 1).
 
     Returns:
-        The groups; none for fewer loans than groups.
+        The groups that hold a loan, the riskiest first; none for fewer loans than groups.
 
     Raises:
-        InputError: if the arrays are not scored loans, or ``num_groups`` is below 1.
+        InputError: if the arrays are not scored loans, or an option is out of range.
     """
+    level = checked_confidence(confidence)
     if num_groups < 1:
         raise InputError(f"num_groups is {num_groups}; allowed is from 1, for example 10")
     scored = Scored(pd=pd, default=default)
     if scored.num_loans < num_groups:
         return ()
-    groups = np.array_split(np.argsort(-scored.pd, kind="stable"), num_groups)
-    bads = [int(np.count_nonzero(scored.default[group])) for group in groups]
-    overall = scored.num_defaults / scored.num_loans
-    return tuple(
-        Decile(
-            num_loans=len(group),
-            num_defaults=count,
-            mean_pd=float(scored.pd[group].mean()),
-            bad_rate=count / len(group),
-            lift=count / len(group) / overall if overall else None,
-            captured_rate=found / scored.num_defaults if overall else None,
+    places = num_groups - 1 - equal_count_bins(scored.pd, num_groups)
+    found: list[Decile] = []
+    caught = 0
+    for place in np.unique(places).tolist():
+        own = places == place
+        values, num_loans = scored.pd[own], int(np.count_nonzero(own))
+        bads = int(np.count_nonzero(scored.default[own]))
+        caught += bads
+        total = scored.num_defaults
+        found.append(
+            Decile(
+                decile=place + 1,
+                num_loans=num_loans,
+                num_defaults=bads,
+                lowest_pd=float(values.min()),
+                highest_pd=float(values.max()),
+                mean_pd=float(values.mean()),
+                bad_rate=bads / num_loans,
+                bad_rate_interval=wilson(bads, num_loans, level),
+                lift=bads / num_loans / (total / scored.num_loans) if total else None,
+                captured_rate=caught / total if total else None,
+                captured_rate_interval=wilson(caught, total, level) if total else None,
+            )
         )
-        for group, count, found in zip(groups, bads, np.cumsum(bads).tolist(), strict=True)
-    )
+    return tuple(found)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2, norm
 
 from fedcredit.credit.scored import Scored
 from fedcredit.errors import InputError
@@ -56,6 +55,8 @@ def hosmer_lemeshow(
     Raises:
         InputError: if the arrays are not scored loans, or ``num_groups`` is below 3.
     """
+    from scipy.special import gammaincc
+
     if num_groups < 3:
         raise InputError(f"num_groups is {num_groups}; allowed is from 3, for example 10")
     scored = Scored(pd=pd, default=default)
@@ -74,7 +75,7 @@ def hosmer_lemeshow(
     small = float(np.min(counts * np.minimum(means, 1.0 - means)))
     return GoodnessOfFit(
         statistic=statistic,
-        p_value=float(chi2.sf(statistic, freedom)),
+        p_value=float(gammaincc(freedom / 2.0, statistic / 2.0)),
         degrees_of_freedom=freedom,
         warning=_warning(scored.num_loans, small),
     )
@@ -103,7 +104,7 @@ def spiegelhalter(pd: ArrayLike, default: ArrayLike) -> GoodnessOfFit | None:
     statistic = float(np.sum((scored.default - scored.pd) * slack)) / math.sqrt(variance)
     return GoodnessOfFit(
         statistic=statistic,
-        p_value=float(2.0 * norm.sf(abs(statistic))),
+        p_value=math.erfc(abs(statistic) / math.sqrt(2.0)),
         degrees_of_freedom=None,
         warning=_warning(scored.num_loans, float(np.sum(scored.pd))),
     )

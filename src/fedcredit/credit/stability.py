@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2
 
 from fedcredit.errors import InputError
 
@@ -89,6 +88,8 @@ def characteristic_stability(reference: ArrayLike, current: ArrayLike, *, confid
 
 
 def _stability(before: NDArray[np.int64], now: NDArray[np.int64], num_bins: int, confidence: float) -> Stability:
+    from scipy.special import gammaincinv
+
     if not 0.0 < confidence < 1.0:
         raise InputError(f"confidence is {confidence}; allowed is above 0 and below 1, for example 0.95")
     counts = np.stack([np.bincount(codes, minlength=num_bins) for codes in (before, now)]).astype(np.float64)
@@ -98,7 +99,7 @@ def _stability(before: NDArray[np.int64], now: NDArray[np.int64], num_bins: int,
     freedom = max(counts.shape[1] - 1, 1)
     return Stability(
         psi=psi,
-        chance_quantile=(1.0 / before.size + 1.0 / now.size) * float(chi2.ppf(confidence, freedom)),
+        chance_quantile=(1.0 / before.size + 1.0 / now.size) * 2.0 * float(gammaincinv(freedom / 2.0, confidence)),
         num_bins=counts.shape[1],
         num_reference=before.size,
         num_current=now.size,

@@ -7,14 +7,14 @@ and on public statements alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fedcredit.data.columns import Column
 from fedcredit.data.features import Derived, Feature
 from fedcredit.data.schema_checks import reference_mistakes
-from fedcredit.data.schema_parts import DefaultDefinition, read_parts
+from fedcredit.data.schema_parts import DefaultDefinition, SegmentColumn, read_parts
 from fedcredit.data.strict_yaml import read_yaml
 from fedcredit.data.wording import nearest
 from fedcredit.errors import InputError
@@ -27,6 +27,8 @@ class Schema:
     ``public`` says that the table itself is public, so that runs on it may be compared freely.
     ``borrower``, ``institution`` and ``time`` name key columns, ``exposure_amount`` a number.
     ``missing_texts`` are the texts that mean a missing cell in a csv file, beside the empty cell.
+    ``segments`` say in which parts held-out loans are looked at; no number of a run depends on them, so they take
+    no part in the checksum of the data.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Schema:
     time: str | None = None
     exposure_amount: str | None = None
     missing_texts: tuple[str, ...] = ()
+    segments: tuple[SegmentColumn, ...] = field(default=(), repr=False)
 
     def column(self, name: str) -> Column:
         """Return a declared column.
@@ -109,4 +112,5 @@ def parse_schema(raw: Mapping[str, Any], *, source: str) -> Schema:
         time=header.time,
         exposure_amount=header.exposure_amount,
         missing_texts=header.missing_texts,
+        segments=tuple(segment for _, segment in parts.segments),
     )

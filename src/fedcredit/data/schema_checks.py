@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from fedcredit.data.columns import OTHER, CategoryColumn, Column, FlagColumn, KeyColumn, NumberColumn, as_label
+from fedcredit.data.columns import (
+    OTHER,
+    CategoryColumn,
+    Column,
+    FlagColumn,
+    IgnoredColumn,
+    KeyColumn,
+    NumberColumn,
+    as_label,
+)
 from fedcredit.data.features import (
     AtLeast,
     Derived,
@@ -16,7 +25,7 @@ from fedcredit.data.features import (
     ScaledNumber,
     Thermometer,
 )
-from fedcredit.data.schema_parts import Parts
+from fedcredit.data.schema_parts import Parts, SegmentColumn
 from fedcredit.data.wording import nearest
 
 Source = Column | Derived
@@ -34,6 +43,7 @@ def reference_mistakes(parts: Parts) -> list[str]:
     columns = {column.name: column for column in parts.columns}
     mistakes = [line for column in parts.columns for line in _missing_rule(column)]
     mistakes += _key_mistakes(parts, columns)
+    mistakes += _segment_mistakes(parts, columns)
     sources: dict[str, Source] = dict(columns)
     for item in parts.derived:
         if item.name in columns:
@@ -160,6 +170,36 @@ def _key_mistakes(parts: Parts, columns: Mapping[str, Column]) -> Iterator[str]:
         both = set(parts.default.positive_labels) & set(parts.default.negative_labels)
         if both:
             yield f"default: {', '.join(sorted(both))} is both a positive and a negative value"
+
+
+def _segment_mistakes(parts: Parts, columns: Mapping[str, Column]) -> Iterator[str]:
+    seen: set[str] = set()
+    for index, segment in parts.segments:
+        where, column = f"segments[{index}]", columns.get(segment.of)
+        if segment.of in seen:
+            yield f"{where}.of: {segment.of} is listed twice"
+        seen.add(segment.of)
+        match column:
+            case None:
+                yield from _unknown(f"{where}.of", segment.of, parts.declared)
+                continue
+            case IgnoredColumn():
+                yield f"{where}.of: column {segment.of} is ignored, so nothing of it is read"
+            case NumberColumn() if segment.cuts is None:
+                yield f"{where}: a number needs cuts, for example cuts: [30, 40, 50]"
+            case CategoryColumn() | FlagColumn() if segment.cuts is not None:
+                yield f"{where}: column {segment.of} is of kind {column.kind}; only numbers and keys are cut"
+            case _ if segment.of == parts.keys.get("borrower"):
+                yield f"{where}.of: {segment.of} is the borrower key, so every borrower would be a segment"
+        allowed = _num_segments(segment, column)
+        if segment.names and len(segment.names) != allowed:
+            yield f"{where}.names: there are {len(segment.names)} names for {allowed} segments"
+
+
+def _num_segments(segment: SegmentColumn, column: Column) -> int:
+    if segment.cuts is not None:
+        return len(segment.cuts) + 1
+    return len(column.labels) if isinstance(column, CategoryColumn) else 2 * isinstance(column, FlagColumn)
 
 
 def _derived_mistakes(item: Derived, sources: Mapping[str, Source], parts: Parts) -> Iterator[str]:

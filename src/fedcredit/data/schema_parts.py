@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from fedcredit.data.columns import STRICT, Column, Label, Values, as_label
-from fedcredit.data.features import Derived, Feature
+from fedcredit.data.features import Cuts, Derived, Feature
 from fedcredit.data.wording import nearest
 
 
@@ -33,6 +33,21 @@ class DefaultDefinition:
     def negative_labels(self) -> tuple[str, ...]:
         """The values of a loan that did not default, as text."""
         return tuple(as_label(value) for value in self.negative)
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=STRICT)
+class SegmentColumn:
+    """A column whose values part the loans for the evaluation's tables.
+
+    ``cuts`` part a number, or a key that holds numbers, into bands; a band begins at its cut. ``names``
+    are texts for the bands, or for a column's categories, in their order. ``group`` declares a group of
+    people, which the evaluation compares for fairness.
+    """
+
+    of: Label
+    cuts: Cuts | None = None
+    names: tuple[Label, ...] = ()
+    group: bool = False
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -60,10 +75,12 @@ class Parts:
     derived: tuple[Derived, ...]
     features: tuple[tuple[int, Feature], ...]
     declared: frozenset[str]
+    segments: tuple[tuple[int, SegmentColumn], ...] = ()
 
 
 _PARTS: Mapping[str, Any] = {
-    "header": Header, "default": DefaultDefinition, "columns": Column, "derived": Derived, "features": Feature
+    "header": Header, "default": DefaultDefinition, "columns": Column, "derived": Derived, "features": Feature,
+    "segments": SegmentColumn,
 }  # fmt: skip
 _ADAPTERS: Mapping[str, TypeAdapter[Any]] = {section: TypeAdapter(part) for section, part in _PARTS.items()}
 _KEYS = ("borrower", "institution", "time", "exposure_amount")
@@ -98,7 +115,17 @@ def read_parts(raw: Mapping[str, Any], mistakes: list[str]) -> Parts:
         derived=_kept(_checked("derived", entry, f"derived.{name}", mistakes) for name, entry in derived.items()),
         features=tuple((i, item) for i, item in enumerate(checked_features, 1) if item is not None),
         declared=frozenset(columns) | frozenset(derived),
+        segments=_segments(raw, mistakes),
     )
+
+
+def _segments(raw: Mapping[str, Any], mistakes: list[str]) -> tuple[tuple[int, SegmentColumn], ...]:
+    entries = raw.get("segments") or []
+    if not isinstance(entries, list):
+        mistakes.append("segments: must be a list of columns, each a mapping with the key of")
+        return ()
+    checked = [_checked("segments", entry, f"segments[{i}]", mistakes) for i, entry in enumerate(entries, 1)]
+    return tuple((i, item) for i, item in enumerate(checked, 1) if item is not None)
 
 
 def _kept(parts: Any) -> tuple[Any, ...]:  # noqa: ANN401

@@ -13,12 +13,14 @@ import json
 from collections.abc import Mapping
 
 from fedcredit import seeds
-from fedcredit.experiment.spec import Experiment
+from fedcredit.experiment.spec import Evaluation, Experiment
 
 _VERSION = "fedcredit/experiment/2"
+_LATER_OF_EVALUATION = ("sections", "profit", "approval_rate")
 _NOT_MEANING = {"name", "runtime", "trainer", "results_dir"}
 _UNSAID: Mapping[str, object] = {"split": {"kind": "hashed"}}
 _UNSAID_OF_A_MARKET = ("num_months", 36)
+_NEVER = object()
 
 
 def meaning(experiment: Experiment) -> dict[str, object]:
@@ -50,6 +52,10 @@ def without_unsaid(meaning: Mapping[str, object]) -> dict[str, object]:
     portfolio = kept.get("portfolio")
     if isinstance(portfolio, Mapping):
         kept["portfolio"] = {key: value for key, value in portfolio.items() if (key, value) != _UNSAID_OF_A_MARKET}
+    evaluation = kept.get("evaluation")
+    if isinstance(evaluation, Mapping):
+        later = json.loads(Evaluation().model_dump_json(include=set(_LATER_OF_EVALUATION)))
+        kept["evaluation"] = {key: value for key, value in evaluation.items() if later.get(key, _NEVER) != value}
     return kept
 
 

@@ -20,6 +20,7 @@ from fedcredit.credit.evaluation import (
     federation_within_auc_gap,
     with_own_intercepts,
 )
+from fedcredit.credit.review import Review
 from fedcredit.credit.scored import Scored
 from fedcredit.data.institution import Loans
 from fedcredit.experiment.later import by_window
@@ -27,6 +28,7 @@ from fedcredit.experiment.market_records import OWN_INTERCEPT, RUN, ShockRecord,
 from fedcredit.experiment.prepare import Prepared, predict_pd
 from fedcredit.experiment.record import ReferenceRecord
 from fedcredit.experiment.references import ReferenceScores, run_reference
+from fedcredit.experiment.review import review
 from fedcredit.experiment.spec import MarketPortfolio
 from fedcredit.experiment.trust import left_out_references
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
@@ -36,7 +38,7 @@ from fedcredit.privacy.accounting.statement import worst_epsilon
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The evaluation of a run, with each lender's own intercept where asked, its references, and what is true."""
+    """The evaluation of a run, with own intercepts where asked, its references, its review, and what is true."""
 
     evaluation: FederationEvaluation
     own_intercept: FederationEvaluation | None
@@ -44,6 +46,7 @@ class Measured:
     truth: TruthRecord | None
     windows: Mapping[str, WindowRecord]
     shock: ShockRecord | None
+    review: Review | None = None
 
 
 def measure(
@@ -88,6 +91,7 @@ def measure(
         truth=_truth(prepared, models),
         windows=by_window(prepared, test, seen=_pds(validated)),
         shock=_shock(prepared),
+        review=review(prepared, parameters, test),
     )
 
 

@@ -16,6 +16,7 @@ from fedcredit.credit.calibration import CurveBin
 from fedcredit.credit.evaluation import Evaluation, FederationEvaluation
 from fedcredit.experiment.canvas import Picture, Theme, draw, label_of, legend_below
 from fedcredit.experiment.record import RunRecord
+from fedcredit.experiment.review_plots import review_pictures
 from fedcredit.experiment.rows import MAX_ROWS, Series, ratio_series, row_picture
 from fedcredit.experiment.wording import SHORT_REFERENCE_NAMES, delta_of, epsilon_of, nearest_pooled
 
@@ -36,9 +37,9 @@ def run_pictures(record: RunRecord) -> tuple[Picture, ...]:
 
     Returns:
         The pictures that the record has figures for: ``rounds``, ``lenders``, ``calibration``,
-        ``levels``.
+        ``levels``, and those of the credit review.
     """
-    drawn = (_rounds(record), _lenders(record), _calibration(record), _levels(record))
+    drawn = (_rounds(record), _lenders(record), _calibration(record), _levels(record), *review_pictures(record.review))
     return tuple(picture for picture in drawn if picture is not None)
 
 

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from fedcredit.credit.discrimination import AucDifference
 from fedcredit.credit.evaluation import FederationEvaluation
+from fedcredit.credit.review import Review
 from fedcredit.data.contract import Contract
 from fedcredit.errors import InputError
 from fedcredit.experiment.market_records import ShockRecord, TruthRecord, WindowRecord
@@ -60,7 +61,7 @@ class RunRecord:
     ``environment`` say how long and where; they take no part in a comparison of runs. ``ledger_heads``
     are the digests of the last line of each lender's ledger. ``truth`` and ``shock`` exist for simulated
     markets, ``windows`` for splits out of time. ``stopped`` says where and why a cap ended the run before its planned
-    rounds.
+    rounds. ``review`` is the credit review of the final network.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -85,6 +86,7 @@ class RunRecord:
     windows: Mapping[str, WindowRecord] = field(default_factory=dict)
     shock: ShockRecord | None = None
     stopped: str | None = None
+    review: Review | None = None
 
 
 _ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)

@@ -13,6 +13,7 @@ from fedcredit.experiment.by_group import group_table
 from fedcredit.experiment.market_tables import beyond_tables
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import study_tables
+from fedcredit.experiment.review_tables import review_tables
 from fedcredit.experiment.study import in_order
 from fedcredit.experiment.summary import (
     headline,
@@ -117,6 +118,7 @@ def _run_page(record: RunRecord, pictures: Sequence[Picture]) -> str:
             reference_table(record),
             *beyond_tables(record),
             metric_table(record),
+            *review_tables(record.review),
             noise_table(record),
         ],
         pictures=pictures,

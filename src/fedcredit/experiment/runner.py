@@ -237,6 +237,7 @@ def _record(
         truth=measured.truth,
         windows=measured.windows,
         shock=measured.shock,
+        review=measured.review,
         remarks=remarks(experiment, row_norm_cap=prepared.portfolio.schema.row_norm_cap),
         seconds=seconds,
         environment={

@@ -15,6 +15,7 @@ from rich.text import Text
 from fedcredit.experiment.market_tables import beyond_tables
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import study_tables
+from fedcredit.experiment.review_tables import review_headline
 from fedcredit.experiment.summary import headline, lender_table, reference_table
 from fedcredit.experiment.wording import Table, readable
 
@@ -63,7 +64,7 @@ def run_view(record: RunRecord) -> RenderableType:
         What rich can print.
     """
     figures = RichTable.grid(padding=(0, 2))
-    for label, text in headline(record):
+    for label, text in (*headline(record), *review_headline(record.review)):
         figures.add_row(Text(label, style="dim"), Text(text, style="bold"))
     return Group(
         Text.assemble((readable(record.name), "bold"), f"  {record.mode}, fingerprint {record.fingerprint[:16]}"),

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fedcredit.experiment.spec.evaluation import NEEDS_TRUTH, Evaluation, Reference
+from fedcredit.experiment.spec.evaluation import NEEDS_TRUTH, Evaluation, LossAndReturn, Reference, Section
 from fedcredit.experiment.spec.part import Count, Fraction, Name, NonNegative, Part, Positive, Probability, Seed
 from fedcredit.experiment.spec.portfolios import (
     BandsPartition,
@@ -74,6 +74,7 @@ __all__ = [
     "InlineRuntime",
     "LocalEpochs",
     "LocalOptimiser",
+    "LossAndReturn",
     "MarketPortfolio",
     "MarketView",
     "Mean",
@@ -96,6 +97,7 @@ __all__ = [
     "RayRuntime",
     "Reference",
     "Runtime",
+    "Section",
     "Seed",
     "ServerOptimiser",
     "Sgd",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedcredit.experiment.spec.part import Count, Part
 
@@ -22,8 +22,39 @@ Reference = Literal[
 NEEDS_TRUTH: tuple[Reference, ...] = ("joined_trees", "oracle")
 
 
+Section = Literal["profit", "segments", "fairness", "drift", "reasons"]
+SECTIONS: tuple[Section, ...] = ("profit", "segments", "fairness", "drift", "reasons")
+_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class LossAndReturn(Part):
+    """What lenders lose on a default and earn on a good loan, as fractions of the amount lent.
+
+    Of a defaulted loan the share lost is 0 with probability ``no_loss_probability``, 1 with probability
+    ``total_loss_probability``, and else uniform between. The defaults are for unsecured consumer credit.
+    """
+
+    no_loss_probability: _Share = 0.12
+    total_loss_probability: _Share = 0.45
+    return_rate: Annotated[float, Field(gt=0.0, le=100.0)] = 0.2644
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> LossAndReturn:
+        if self.no_loss_probability + self.total_loss_probability > 1.0:
+            raise ValueError(
+                f"no_loss_probability {self.no_loss_probability} and total_loss_probability "
+                f"{self.total_loss_probability} are more than 1 together"
+            )
+        return self
+
+
 class Evaluation(Part):
-    """What is measured on held-out loans, how often, and against which references."""
+    """What is measured on held-out loans, how often, and against which references.
+
+    ``sections`` are the parts of the credit review that the final network gets; left out, all of them where
+    there are references, and none where there are not, so that arms of a sweep stay cheap. ``profit`` is its
+    money, and ``approval_rate`` the share of held-out loans that is approved where a cut-off is needed.
+    """
 
     every: Count = 10
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
@@ -38,3 +69,13 @@ class Evaluation(Part):
         "pooled_logistic",
         "pooled_trees",
     )
+    sections: tuple[Section, ...] | None = None
+    profit: LossAndReturn = LossAndReturn()
+    approval_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.8
+
+    @property
+    def sections_to_review(self) -> tuple[Section, ...]:
+        """The parts of the credit review that are made."""
+        if self.sections is not None:
+            return self.sections
+        return SECTIONS if self.references else ()
