@@ -28,6 +28,7 @@ DOORS = {
     "dp_accounting": ("fedcredit.privacy.accounting",),
     "typer": ("fedcredit.cli",),
     "click": ("fedcredit.cli",),
+    "interpret": ("fedcredit.experiment.dp_ebm",),
     "pickle": (),
     # Flower's samplers draw from the global generator; the door puts its state back.
     "random": ("fedcredit.federation.flower_strategy",),

@@ -3,9 +3,10 @@
 Private references draw their own noise and charge it, under their own name, to the ledgers of the
 lenders whose loans they read. They answer three questions: what federating is worth (each lender
 ``alone``), what local trust costs (``pooled``), and whether a network is worth having
-(``federated_logistic``, ``one_shot``). The references without privacy show what the loans hold:
-``pooled_network``, ``pooled_logistic``, ``pooled_trees``. On a simulated market ``joined_trees`` shows what
-the borrowers' balances at other lenders would add to those trees, and ``oracle`` is the true PD.
+(``federated_logistic``, and the rivals ``one_shot``, ``output_perturbation`` and ``dp_ebm``). The
+references without privacy show what the loans hold: ``pooled_network``, ``pooled_logistic``,
+``pooled_trees``. On a simulated market ``joined_trees`` shows what the borrowers' balances at other
+lenders would add to those trees, and ``oracle`` is the true PD.
 """
 
 from __future__ import annotations
@@ -19,34 +20,35 @@ from numpy.typing import NDArray
 from fedcredit.credit.discrimination import auc
 from fedcredit.data.contract import ContractTable, draw_up
 from fedcredit.data.institution import Loans
-from fedcredit.experiment import one_shot
 from fedcredit.experiment.direct import Participant, server_rule, train_directly
 from fedcredit.experiment.prepare import Prepared, initial_network, local_settings, predict_pd, trainer_name
+from fedcredit.experiment.rivals import (
+    POOLED,
+    Scores,
+    dp_ebm_scores,
+    one_shot_scores,
+    output_perturbation_scores,
+    pool,
+)
 from fedcredit.experiment.spec import Adam, FixedSteps, Network, Reference, Sgd, Strategy
 from fedcredit.experiment.stopping import most_rounds, spending_cap
-from fedcredit.federation.protocol import release_digest
+from fedcredit.experiment.wording import PRIVATE_REFERENCES
 from fedcredit.model.network import DefaultNetwork, network_from_spec
-from fedcredit.privacy.accounting.calibration import calibrate
-from fedcredit.privacy.accounting.events import GaussianSteps
-from fedcredit.privacy.accounting.ledger import PrivacyLedger, Release
+from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import (
     REFERENCE_ALONE,
     REFERENCE_FEDERATED_LOGISTIC,
-    REFERENCE_ONE_SHOT,
     REFERENCE_POOLED,
 )
-from fedcredit.privacy.budgets import strictest, target_of
+from fedcredit.privacy.budgets import strictest
 from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
-from fedcredit.seeds import normals, private_stream, public_stream, words
+from fedcredit.seeds import public_stream, words
 from fedcredit.training.contract import LocalSettings
 from fedcredit.training.trainers import trainer
 
-POOLED = "all lenders pooled"
 _OPEN_ROUNDS = 400
 _OPEN_STRATEGY = Strategy(server_optimiser=Adam(learning_rate=0.01))
 _OPEN_RATE = 0.25
-
-Scores = dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +82,16 @@ def run_reference(reference: Reference, prepared: Prepared, *, ledgers: Mapping[
     build: dict[Reference, Callable[[Prepared, Mapping[str, PrivacyLedger]], Scores]] = {
         "pooled": _pooled,
         "federated_logistic": _federated_logistic,
-        "one_shot": _one_shot,
+        "one_shot": one_shot_scores,
+        "output_perturbation": output_perturbation_scores,
+        "dp_ebm": dp_ebm_scores,
         "pooled_network": _pooled_network,
         "pooled_logistic": _pooled_logistic,
         "pooled_trees": _pooled_trees,
         "joined_trees": _joined_trees,
         "oracle": _oracle,
     }
-    is_private = bool(ledgers) and reference in ("pooled", "federated_logistic", "one_shot")
+    is_private = bool(ledgers) and reference in PRIVATE_REFERENCES
     return ReferenceScores(reference=reference, pd=build[reference](prepared, ledgers), is_private=is_private)
 
 
@@ -141,7 +145,7 @@ def _lender(
 def _pooled(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
     """Train on all loans in one place, at the noise that the same epsilon (the smallest of several) asks for there."""
     training = prepared.experiment.training
-    loans = _pool(prepared)
+    loans = pool(prepared)
     contracts = draw_up({POOLED: loans.num_loans}, local=training.local, weights="uniform")
     plan = _pooled_plan(prepared, contracts)
     participant = Participant(
@@ -166,68 +170,9 @@ def _pooled_plan(prepared: Prepared, contracts: ContractTable) -> PrivacyPlan:
     return plan.through(max(1, min(prepared.plan.num_rounds, fitting)))
 
 
-def _one_shot(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
-    """Sum one noisy release per lender; the price is that of the run, spent at once."""
-    cap = prepared.portfolio.schema.row_norm_cap
-    prior = prepared.experiment.network.prior_bad_rate
-    total: NDArray[np.float64] | float = 0.0
-    variance = 0.0
-    for institution in prepared.institutions:
-        released = one_shot.statistics(institution.train.features, institution.train.default, prior=prior)
-        if ledgers:
-            multiplier = _one_shot_multiplier(prepared, institution.name)
-            deviation = multiplier * one_shot.sensitivity(cap)
-            released = released + deviation * _one_shot_noise(
-                prepared, institution.name, ledgers[institution.name], multiplier, released.size
-            )
-            variance += deviation**2
-        total = total + released
-    coefficients = one_shot.solve(
-        np.asarray(total), num_features=prepared.network.num_features, noise_deviation=float(np.sqrt(variance))
-    )
-    return {
-        institution.name: one_shot.predict_pd(coefficients, institution.test.features, prior=prior)
-        for institution in prepared.institutions
-    }
-
-
-def _one_shot_multiplier(prepared: Prepared, institution: str) -> float:
-    """Spend on one full-batch release what the run spends on all its rounds."""
-    privacy = prepared.experiment.privacy
-    target = target_of(privacy, institution)
-    if target is None or prepared.stop is not None:
-        target = prepared.plan.epsilon(institution).value
-    return calibrate(target_epsilon=target, delta=privacy.target_delta, sampling_probability=1.0, num_steps=1)
-
-
-def _one_shot_noise(
-    prepared: Prepared, institution: str, ledger: PrivacyLedger, multiplier: float, size: int
-) -> NDArray[np.float64]:
-    name = REFERENCE_ONE_SHOT
-    event = GaussianSteps(sampling_probability=1.0, noise_multiplier=multiplier, num_steps=1)
-    digest = release_digest(
-        fingerprint=prepared.fingerprint,
-        computed_by="numpy",
-        release=name,
-        server_round=1,
-        parameters=np.zeros(0, dtype=np.float32),
-    )
-    entry = Release(name=name, server_round=1, event=event, digest=digest)
-    ledger.intend(entry)
-    stream = private_stream(
-        fingerprint=prepared.fingerprint,
-        seed=prepared.experiment.seed,
-        institution=institution,
-        purpose=f"{name}.noise",
-    )
-    noise = normals(stream, count=size, server_round=1)
-    ledger.commit(entry, num_noise_draws=1)
-    return noise
-
-
 def _pooled_network(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
     """Train the run's network on all loans without clipping or noise, on its own tuned schedule."""
-    loans = _pool(prepared)
+    loans = pool(prepared)
     contracts = draw_up(
         {POOLED: loans.num_loans}, local=FixedSteps(num_steps=1, sampling_probability=_OPEN_RATE), weights="uniform"
     )
@@ -262,7 +207,7 @@ def _pooled_network(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) ->
 def _pooled_logistic(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
     from sklearn.linear_model import LogisticRegression
 
-    loans = _pool(prepared)
+    loans = pool(prepared)
     model = LogisticRegression(max_iter=2000).fit(loans.features.astype(np.float64), loans.default)
     return {
         institution.name: model.predict_proba(institution.test.features.astype(np.float64))[:, 1]
@@ -308,15 +253,6 @@ def _trees(prepared: Prepared, matrix: NDArray[np.float64], categorical: NDArray
         institution.name: model.predict_proba(matrix[institution.test.rows])[:, 1]
         for institution in prepared.institutions
     }
-
-
-def _pool(prepared: Prepared) -> Loans:
-    parts = [institution.train for institution in prepared.institutions]
-    return Loans(
-        features=np.concatenate([part.features for part in parts]),
-        default=np.concatenate([part.default for part in parts]),
-        rows=np.concatenate([part.rows for part in parts]),
-    )
 
 
 def _train(

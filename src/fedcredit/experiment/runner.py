@@ -25,6 +25,7 @@ from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepar
 from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.resume import forget, last_snapshot, owner_of
+from fedcredit.experiment.rivals import check_rivals
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
 from fedcredit.experiment.trust import collusion, trust_notes, trust_of
 from fedcredit.experiment.wording import epsilon_text
@@ -87,6 +88,7 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
         with folder.locked(), ExitStack() as stack:
             if folder.is_finished:
                 return _read_back(folder, report=report)
+            check_rivals(experiment)
             ledgers = open_ledgers(prepared, folder=folder.path, heads=kept_heads(folder.path))
             for ledger in ledgers.values():
                 stack.enter_context(ledger)

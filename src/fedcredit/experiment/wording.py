@@ -19,13 +19,15 @@ REFERENCE_NAMES = {
     "pooled": "all loans pooled, same network and privacy",
     "federated_logistic": "federated logistic regression, same privacy",
     "one_shot": "one-shot noisy normal equations, same privacy",
+    "output_perturbation": "all loans pooled, logistic regression with noise on its coefficients, same privacy",
+    "dp_ebm": "all loans pooled, DP-EBM, same privacy (its sensitivities by its own claim)",
     "pooled_network": "all loans pooled, network, no privacy",
     "pooled_logistic": "all loans pooled, logistic regression, no privacy",
     "pooled_trees": "all loans pooled, boosted trees, no privacy",
     "joined_trees": "the same trees, with the borrower's balances at other lenders",
     "oracle": "the true PD of the simulation",
 }
-PRIVATE_REFERENCES = ("alone", "pooled", "federated_logistic", "one_shot")
+PRIVATE_REFERENCES = ("alone", "pooled", "federated_logistic", "one_shot", "output_perturbation", "dp_ebm")
 ONE_MODEL_A_LENDER = ("alone",)
 WHY_NOT_POOLED = (
     "Each lender alone, AUC: what each lender's model reaches on the held-out loans of all lenders, averaged by "
@@ -36,6 +38,8 @@ SHORT_REFERENCE_NAMES = {
     "pooled": "pooled",
     "federated_logistic": "logistic",
     "one_shot": "one-shot",
+    "output_perturbation": "output perturbation",
+    "dp_ebm": "DP-EBM",
     "pooled_network": "pooled network",
     "pooled_logistic": "pooled logistic regression",
     "pooled_trees": "pooled boosted trees",

@@ -13,6 +13,8 @@ Reference = Literal[
     "pooled",
     "federated_logistic",
     "one_shot",
+    "output_perturbation",
+    "dp_ebm",
     "pooled_network",
     "pooled_logistic",
     "pooled_trees",

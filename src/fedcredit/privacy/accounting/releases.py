@@ -14,6 +14,8 @@ REFERENCE_ALONE = "reference.alone"
 REFERENCE_POOLED = "reference.pooled"
 REFERENCE_FEDERATED_LOGISTIC = "reference.federated_logistic"
 REFERENCE_ONE_SHOT = "reference.one_shot"
+REFERENCE_OUTPUT_PERTURBATION = "reference.output_perturbation"
+REFERENCE_DP_EBM = "reference.dp_ebm"
 
 RELEASES: Mapping[str, str] = MappingProxyType(
     {
@@ -22,6 +24,8 @@ RELEASES: Mapping[str, str] = MappingProxyType(
         REFERENCE_POOLED: "a network trained on the loans of all lenders together, step by step",
         REFERENCE_FEDERATED_LOGISTIC: "every update of a federated logistic regression",
         REFERENCE_ONE_SHOT: "one noisy sum of squares and products",
+        REFERENCE_OUTPUT_PERTURBATION: "the coefficients of a ridge regression on the loans of all lenders, with noise",
+        REFERENCE_DP_EBM: "noisy histograms and boosting steps of DP-EBM on the loans of all lenders",
     }
 )
 
