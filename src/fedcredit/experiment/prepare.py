@@ -63,7 +63,7 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
     portfolio = load_portfolio(experiment.portfolio, progress=progress)
     institutions = build_institutions(experiment, portfolio)
     contracts = draw_up(
-        {institution.name: institution.train.num_loans for institution in institutions},
+        {institution.name: institution.train.num_sampled for institution in institutions},
         local=experiment.training.local,
         weights=experiment.strategy.weights,
     )
@@ -132,6 +132,9 @@ def predict_pd(
 def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan) -> LocalSettings:
     """Gather the public constants of one lender's local rounds.
 
+    Where borrowers are sampled, each of a borrower's m loans is clipped to C / m, and the noise on the sum is still
+    sigma C: m sigma times the norm of one loan.
+
     Args:
         experiment: the experiment.
         contract: the lender's contract.
@@ -140,12 +143,13 @@ def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan
     Returns:
         The settings; no clipping and no noise where the plan is not private.
     """
+    num_loans = experiment.privacy.loans_in_sample
     return LocalSettings(
         num_steps=contract.local_steps,
         sampling_probability=contract.sampling_probability,
         divisor=contract.divisor,
-        clipping_norm=plan.clipping_norm if plan.is_private else float("inf"),
-        noise_multiplier=plan.noise_multiplier[contract.institution] if plan.is_private else 0.0,
+        clipping_norm=plan.clipping_norm / num_loans if plan.is_private else float("inf"),
+        noise_multiplier=plan.noise_multiplier[contract.institution] * num_loans if plan.is_private else 0.0,
         optimiser=experiment.training.optimiser,
         proximal_weight=experiment.training.proximal_weight,
         pos_weight=experiment.network.pos_weight,
@@ -179,6 +183,8 @@ def open_ledgers(
             institution=name,
             fingerprint=prepared.fingerprint,
             mode=prepared.experiment.mode,
+            unit=prepared.plan.unit,
+            relation=prepared.plan.relation,
             head=(heads or {}).get(name),
             sync_every_line=os.environ.get(SYNC_VARIABLE) == "line",
         )

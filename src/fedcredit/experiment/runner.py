@@ -20,7 +20,7 @@ from fedcredit.experiment.environment import environment
 from fedcredit.experiment.files import RunFolder, run_folder
 from fedcredit.experiment.ledger_heads import current_heads, kept_heads, with_heads
 from fedcredit.experiment.measure import Measured, measure
-from fedcredit.experiment.overlap import known_overlap
+from fedcredit.experiment.overlap import known_holdings, known_overlap
 from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare
 from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
@@ -218,6 +218,8 @@ def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
         mode=prepared.experiment.mode,
         covers=_covers(prepared.experiment),
         known_overlap=known_overlap(prepared.portfolio, prepared.institutions),
+        holdings=known_holdings(prepared.portfolio, prepared.institutions),
+        max_loans=privacy.max_loans_per_borrower,
     )
 
 
@@ -247,7 +249,7 @@ def _beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonStat
         return rest
     return [
         f"with the private references of this run released too: epsilon {epsilon_text(everything)} "
-        "for a borrower with one loan at one lender",
+        f"for a borrower {'' if statement.unit == 'borrower' else 'with one loan '}at one lender",
         *rest,
     ]
 

@@ -175,7 +175,8 @@ def reading_table(statement: EpsilonStatement) -> Table:
     return Table(
         title="What an attacker makes of it",
         headings=(
-            f"borrower with one {statement.unit} at", f"epsilon (delta {statement.target_delta:g})",
+            "borrower at" if statement.unit == "borrower" else f"borrower with one {statement.unit} at",
+            f"epsilon (delta {statement.target_delta:g})",
             *(f"recognised at {100 * rate:g} % false alarms" for rate in rates), "advantage", "best guess right",
         ),
         num_labels=1,
@@ -190,7 +191,7 @@ def reading_table(statement: EpsilonStatement) -> Table:
             for count, found in sorted(statement.reading.items())
         ),
         notes=(
-            "Upper bounds for an attacker who sees everything released and knows every other loan. Advantage: "
+            "Upper bounds for an attacker who sees everything released and knows everything else. Advantage: "
             "recognised minus falsely suspected, at best. Best guess: at even odds, where a coin is right 50 %.",
         ),
     )  # fmt: skip

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedcredit.data.contract import Contract, ContractTable
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Privacy
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.calibration import Progress, calibrate
-from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.events import Event, GaussianSteps, for_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +23,10 @@ class PrivacyPlan:
     """A promise for every lender of a federation, over the whole run.
 
     Attributes:
-        unit: the privacy unit, ``"loan"``.
+        unit: the privacy unit, ``"loan"`` or ``"borrower"``.
         relation: the neighbouring relation, ``"zero_out"``.
-        clipping_norm: C, the largest norm of one loan's gradient; infinite without privacy.
+        clipping_norm: C, the largest norm of one sample's gradient (of a loan, or of a borrower's loans together
+            where borrowers are sampled); infinite without privacy.
         target_epsilon: the promise; None where the noise was given instead, infinite without privacy.
         target_delta: the delta of the promise, the same for all lenders.
         noise_multiplier: lender -> sigma, the noise's standard deviation over ``clipping_norm``.
@@ -39,7 +40,7 @@ class PrivacyPlan:
     target_epsilon: float | None
     target_delta: float
     noise_multiplier: Mapping[str, float]
-    events: Mapping[str, GaussianSteps]
+    events: Mapping[str, Event]
     num_rounds: int
 
     @property
@@ -47,7 +48,7 @@ class PrivacyPlan:
         """Whether the run clips and draws noise at all."""
         return self.target_epsilon is None or not math.isinf(self.target_epsilon)
 
-    def round_event(self, institution: str) -> GaussianSteps:
+    def round_event(self, institution: str) -> Event:
         """Return what a lender does to its loans in one round.
 
         Args:
@@ -60,11 +61,7 @@ class PrivacyPlan:
             KeyError: if the plan has no such lender.
         """
         whole = self.events[institution]
-        return GaussianSteps(
-            sampling_probability=whole.sampling_probability,
-            noise_multiplier=whole.noise_multiplier,
-            num_steps=whole.num_steps // self.num_rounds,
-        )
+        return replace(whole, num_steps=whole.num_steps // self.num_rounds)
 
     def epsilon(self, institution: str) -> Epsilon:
         """Price what is planned for a lender over the whole run; what was spent is its ledger's to say.
@@ -118,7 +115,10 @@ def plan_privacy(
         target_delta=privacy.target_delta,
         noise_multiplier={name: noise[pair] for name, pair in rates.items()},
         events={
-            name: GaussianSteps(sampling_probability=pair[0], noise_multiplier=noise[pair], num_steps=pair[1])
+            name: for_rows(
+                GaussianSteps(sampling_probability=pair[0], noise_multiplier=noise[pair], num_steps=pair[1]),
+                privacy.samples_in_unit,
+            )
             for name, pair in rates.items()
         },
         num_rounds=num_rounds,
@@ -146,6 +146,7 @@ def _noise(privacy: Privacy, sampling_probability: float, num_steps: int) -> flo
         delta=privacy.target_delta,
         sampling_probability=sampling_probability,
         num_steps=num_steps,
+        max_rows=privacy.samples_in_unit,
     )
 
 

@@ -2,24 +2,30 @@
 
 The headline is the worst single lender. It is right for a borrower with one loan at one lender, so it
 never stands without the lines for a borrower with a loan at each of two and three lenders, whose
-losses compose; where borrower keys are known, nor without the one for the most lenders of any borrower.
+losses compose; where borrower keys are known, nor without those for the borrowers there are, with all their
+loans at the lenders that they share (`holdings`).
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon, quick_epsilon
-from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge
+from fedcredit.privacy.accounting.events import Event, Events, merge, order
+from fedcredit.privacy.accounting.holdings import Holding, WorstOff, worst_off
 from fedcredit.privacy.reading import Reading, percent, read, worst_reading
 
 OVERLAPS = (2, 3)
 _MAX_CHOICES = 2000
-_RELATIONS = {"zero_out": "a loan is replaced by nothing, the number of loans is public"}
+_RELATIONS = {
+    ("loan", "zero_out"): "a loan is replaced by nothing, the number of loans is public",
+    ("borrower", "zero_out"): "a borrower's loans are replaced by nothing, the numbers of borrowers and of loans are "
+    "public",
+}
 _MODES = {
     "simulated": "seeded noise: it holds against an adversary without the seed; ledgers are on the disk before records"
 }
@@ -40,7 +46,8 @@ class Overlap:
     num_loans: int
 
     def text(self, unit: str) -> str:
-        """Return it as a line of a statement."""
+        """Return it as a line of a statement; only training loans that are kept count."""
+        unit = "loan" if unit == "borrower" else unit
         lenders = f"more than {_WORDS.get(self.num_lenders, self.num_lenders)} lender{'s' * (self.num_lenders > 1)}"
         loans = f"more than {self.num_loans} {unit}{'s' * (self.num_loans > 1)}"
         return f"no borrower has training {unit}s at {lenders}, or {loans} at one lender"
@@ -51,7 +58,7 @@ class EpsilonStatement:
     """An epsilon with everything it needs to be read.
 
     Attributes:
-        unit: the privacy unit, ``"loan"``.
+        unit: the privacy unit, ``"loan"`` or ``"borrower"`` (all training loans of a borrower at one lender).
         relation: the neighbouring relation, ``"zero_out"``.
         target_delta: the delta of every line.
         mode: ``"simulated"``.
@@ -63,6 +70,9 @@ class EpsilonStatement:
         num_lenders: how many lenders there are.
         reading: number of lenders, also 1 -> what the best attacker makes of a loan at each of them.
         known_overlap: what borrower keys say; None where there are none.
+        worst_off: number of lenders -> the borrower of this table that loses most at so many of its lenders, with
+            all its loans; empty where there are no borrower keys.
+        max_loans: how many loans of a borrower are kept at one lender, where that is bounded.
     """
 
     unit: str
@@ -76,6 +86,8 @@ class EpsilonStatement:
     num_lenders: int
     reading: Mapping[int, Reading]
     known_overlap: Overlap | None = None
+    worst_off: Mapping[int, WorstOff] = field(default_factory=dict)
+    max_loans: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the statement as plain values; an infinite epsilon stays a float infinity."""
@@ -83,6 +95,10 @@ class EpsilonStatement:
             **asdict(self),
             "overlap": {str(count): asdict(bound) for count, bound in self.overlap.items()},
             "reading": {str(count): found.to_json() for count, found in self.reading.items()},
+            "worst_off": {
+                str(count): {"epsilon": asdict(found.epsilon), "num_loans": list(found.num_loans)}
+                for count, found in self.worst_off.items()
+            },
         }
 
     @classmethod
@@ -102,6 +118,10 @@ class EpsilonStatement:
                 "worst": Epsilon(**content["worst"]),
                 "overlap": {int(count): Epsilon(**bound) for count, bound in content["overlap"].items()},
                 "reading": {int(count): Reading.from_json(item) for count, item in content["reading"].items()},
+                "worst_off": {
+                    int(count): WorstOff(epsilon=Epsilon(**item["epsilon"]), num_loans=tuple(item["num_loans"]))
+                    for count, item in content["worst_off"].items()
+                },
                 "known_overlap": None if content["known_overlap"] is None else Overlap(**content["known_overlap"]),
             }
         )
@@ -110,19 +130,39 @@ class EpsilonStatement:
         """Return the statement as lines of text: the epsilons, then what they mean."""
         bounds = [(1, self.worst), *sorted(self.overlap.items())]
         lowest = min(bound.value for bound in self.per_lender.values())
-        told = [f"epsilon {_number(b.value)} for a borrower with one {self.unit} at {at_lenders(k)}" for k, b in bounds]
+        told = [f"epsilon {_number(b.value)} for a borrower {self._with_one()}at {at_lenders(k)}" for k, b in bounds]
         if _number(lowest) != _number(self.worst.value):
             told[0] += f" (lenders from {_number(lowest)} to {_number(self.worst.value)})"
-        accountants = sorted({_ACCOUNTANTS[bound.accountant] for _, bound in bounds})
+        stated = [bound for _, bound in bounds] + [found.epsilon for found in self.worst_off.values()]
+        accountants = sorted({_ACCOUNTANTS[bound.accountant] for bound in stated})
         return [
             *told,
+            *self._worst_off_lines(),
             f"upper bounds at delta {self.target_delta:g} by {' and '.join(accountants)}{self._grids()}",
-            f"unit: {self.unit} (several {self.unit}s of a borrower at one lender cost more); "
-            f"relation: {self.relation} ({_RELATIONS.get(self.relation, 'see the record')})",
+            f"unit: {self.unit} ({self._unit()}); "
+            f"relation: {self.relation} ({_RELATIONS.get((self.unit, self.relation), 'see the record')})",
             f"mode: {self.mode} ({_MODES.get(self.mode, 'see the record')})",
             *self._reading_lines(),
             *self._overlap_lines(),
             f"covers: {self.covers}",
+        ]
+
+    def _with_one(self) -> str:
+        return "" if self.unit == "borrower" else f"with one {self.unit} "
+
+    def _unit(self) -> str:
+        if self.unit == "borrower":
+            return f"all training loans of a borrower at one lender, at most {self.max_loans} of which are kept"
+        return f"several {self.unit}s of a borrower at one lender cost more"
+
+    def _worst_off_lines(self) -> list[str]:
+        """Tell the borrowers there are, where they are others than those of the lines before."""
+        bounds = {1: self.worst, **self.overlap}
+        return [
+            f"epsilon {_number(found.epsilon.value)} for the worst-off borrower of this table at {at_lenders(count)} "
+            f"({found.text()})"
+            for count, found in sorted(self.worst_off.items())
+            if count not in bounds or _number(found.epsilon.value) != _number(bounds[count].value)
         ]
 
     def _overlap_lines(self) -> list[str]:
@@ -144,12 +184,13 @@ class EpsilonStatement:
         ]
 
     def _grids(self) -> str:
-        grids = sorted({bound.grid for bound in (self.worst, *self.overlap.values()) if bound.grid is not None})
+        actual = (found.epsilon for found in self.worst_off.values())
+        grids = sorted({b.grid for b in (self.worst, *self.overlap.values(), *actual) if b.grid is not None})
         return f" (grid {' and '.join(f'{grid:.2g}' for grid in grids)})" if grids else ""
 
 
 def state(
-    ledgers: Mapping[str, Sequence[GaussianSteps]],
+    ledgers: Mapping[str, Sequence[Event]],
     *,
     delta: float,
     unit: str,
@@ -157,6 +198,8 @@ def state(
     mode: str,
     covers: str,
     known_overlap: Overlap | None = None,
+    holdings: Collection[Holding] | None = None,
+    max_loans: int | None = None,
 ) -> EpsilonStatement:
     """Price what the ledgers say.
 
@@ -172,6 +215,8 @@ def state(
         covers: what was released, in words.
         known_overlap: what borrower keys say, where there are any; a borrower at more than three lenders
             gets a line of its own.
+        holdings: what each borrower has, as `overlap.known_holdings` counts it, where that is known.
+        max_loans: how many loans of a borrower are kept at one lender, where that is bounded.
 
     Returns:
         The statement. Lenders with equal events are priced once.
@@ -197,6 +242,8 @@ def state(
             **{count: read(events) for count, events in together.items()},
         },
         known_overlap=known_overlap,
+        worst_off=worst_off(merged, holdings, is_about_loans=unit == "loan", delta=delta) if holdings else {},
+        max_loans=max_loans,
     )
 
 
@@ -212,7 +259,7 @@ def at_lenders(count: int) -> str:
     return "one lender" if count == 1 else f"each of {_WORDS.get(count, str(count))} lenders"
 
 
-def worst_epsilon(ledgers: Mapping[str, Sequence[GaussianSteps]], *, delta: float) -> Epsilon:
+def worst_epsilon(ledgers: Mapping[str, Sequence[Event]], *, delta: float) -> Epsilon:
     """Price what ledgers say for a loan at the worst-off lender.
 
     Args:
@@ -229,7 +276,7 @@ def worst_epsilon(ledgers: Mapping[str, Sequence[GaussianSteps]], *, delta: floa
     return max(prices, key=lambda bound: bound.value)
 
 
-def _spent(ledgers: Mapping[str, Sequence[GaussianSteps]]) -> dict[str, Events]:
+def _spent(ledgers: Mapping[str, Sequence[Event]]) -> dict[str, Events]:
     """Merge events; where nobody has one, something was read under a wrong name or not charged at all."""
     if not ledgers:
         raise ValueError("ledgers is empty; a statement needs the ledger of at least one lender")
@@ -247,16 +294,20 @@ def _worst_choices(lenders: Sequence[Events], delta: float, known: Overlap | Non
 
 def _worst_together(lenders: Sequence[Events], count: int, delta: float) -> Events:
     choices = {merge(itertools.chain.from_iterable(choice)) for choice in _choices(lenders, count, delta)}
-    return max(sorted(choices), key=lambda events: quick_epsilon(events, delta=delta).value)
+    return max(sorted(choices, key=_order), key=lambda events: quick_epsilon(events, delta=delta).value)
 
 
 def _choices(lenders: Sequence[Events], count: int, delta: float) -> Iterator[tuple[Events, ...]]:
     """Choices of lenders; where there are too many, from the lenders that are dearest alone."""
-    ranked = sorted(lenders, key=lambda events: (-quick_epsilon(events, delta=delta).value, events))
+    ranked = sorted(lenders, key=lambda events: (-quick_epsilon(events, delta=delta).value, _order(events)))
     pool = len(ranked)
     while math.comb(pool, count) > _MAX_CHOICES:
         pool -= 1
     return itertools.combinations(ranked[:pool], count)
+
+
+def _order(events: Events) -> list[tuple[bool, int, float, float, int]]:
+    return [order(event) for event in events]
 
 
 def _number(value: float) -> str:
