@@ -22,7 +22,12 @@ __all__ = ["InputError", "__version__", "run", "sweep"]
 
 
 def run(
-    experiment: str | None = None, overrides: Sequence[str] = (), *, progress: bool = True, report: bool = True
+    experiment: str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    progress: bool = True,
+    report: bool = True,
+    resume: bool = True,
 ) -> RunRecord:
     """Compose and run one experiment, as ``fedcredit run`` does.
 
@@ -31,6 +36,7 @@ def run(
         overrides: what would stand on the command line, for example ``["seed=3", "privacy.target_epsilon=2"]``.
         progress: whether to show the run as it goes.
         report: whether to draw the run's page and its pictures; ``fedcredit show`` makes a page that is missing.
+        resume: whether an interrupted run goes on from the last round it kept, or begins again at round 1.
 
     Returns:
         The record of the run.
@@ -43,7 +49,7 @@ def run(
     composed = compose(experiment, overrides)
     from fedcredit.experiment.runner import run as run_experiment
 
-    return run_experiment(composed, progress=progress, report=report)
+    return run_experiment(composed, progress=progress, report=report, resume=resume)
 
 
 def sweep(

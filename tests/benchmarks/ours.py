@@ -89,6 +89,7 @@ def prepared_workload(work: Workload, dealt: Dealt, kind: str, *, stock: bool) -
     return Prepared(
         experiment=experiment,
         fingerprint=f"benchmark-{work.name}",
+        data_checksum="",
         portfolio=cast(Portfolio, None),  # these loans come from no table, and nothing below asks for one
         institutions=_institutions(dealt),
         contracts=contracts,

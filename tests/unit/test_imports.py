@@ -47,7 +47,7 @@ WALLS = {
 DESCRIPTION = "fedcredit.experiment.spec"
 ENTRIES_INTO_A_RUN = (
     "fedcredit", "fedcredit.cli", "fedcredit.federation.runtimes.ray_process",
-    *(module for module in MODULES if module.partition("fedcredit.config")[0] == ""),
+    *(module for module in MODULES if module.startswith(("fedcredit.config", "fedcredit.cli."))),
 )  # fmt: skip
 
 HEAVY = ("torch", "numpy", "flwr", "ray", "opacus", "hydra", "omegaconf", "pydantic", "sklearn", "scipy", "pandas",

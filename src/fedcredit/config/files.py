@@ -15,6 +15,7 @@ from fedcredit.errors import InputError
 from fedcredit.experiment import scan
 
 REFUSED = "_refused"
+_NO_EXPERIMENTS = ("expected", "study")
 _PACKAGE = Path(__file__).parents[1]
 _CHECKOUT = _PACKAGE.parents[1]
 
@@ -56,14 +57,19 @@ def store_experiments(folder: Path | None) -> None:
         store.store(group=f"experiments/{study}", name=arm, node=node, package="_global_", provider="scanned")
 
 
-def _experiment_files(folder: Path | None) -> dict[str, list[Path]]:
+def experiment_roots(folder: Path | None = None) -> tuple[Path, ...]:
+    """Return the folders that hold studies: those that come with fedcredit, the current one's, the caller's own."""
     packed = _PACKAGE / "_conf" / "experiments"
     roots = [packed if packed.is_dir() else _CHECKOUT / "experiments", Path.cwd() / "experiments"]
     roots += [] if folder is None else [folder / "experiments"]
+    return tuple(dict.fromkeys(root.resolve() for root in roots))
+
+
+def _experiment_files(folder: Path | None) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
-    for root in dict.fromkeys(root.resolve() for root in roots):
+    for root in experiment_roots(folder):
         for path in sorted(root.glob("*/*.yaml")):
-            if path.stem != "expected":
+            if path.stem not in _NO_EXPERIMENTS:
                 found.setdefault(f"{path.parent.name}/{path.stem}", []).append(path)
     return found
 

@@ -22,6 +22,7 @@ _SMALLEST_PD = float(np.finfo(np.float64).eps)
 _MAX_NEWTON_STEPS = 100
 _SMALLEST_SHIFT = 1e-13
 _MAX_CONDITION = 1e13
+_LOSS_ROUNDING = 1e-14
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,7 +308,8 @@ def _fit_line(design: NDArray[np.float64], default: NDArray[np.bool_]) -> NDArra
         step = np.linalg.solve(curvature, slope)
         if float(slope @ step) <= 1e-20 * default.size:
             return line - step
-        length = next((0.5**k for k in range(60) if _mean_loss(design @ (line - 0.5**k * step), default) <= loss), 0.0)
+        most = loss + _LOSS_ROUNDING
+        length = next((0.5**k for k in range(60) if _mean_loss(design @ (line - 0.5**k * step), default) <= most), 0.0)
         line = line - length * step
         loss = _mean_loss(design @ line, default)
     return None

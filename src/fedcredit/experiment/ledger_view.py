@@ -21,11 +21,10 @@ from fedcredit.experiment.wording import Table, epsilon_text, readable, statemen
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.chain import BrokenLedgerError, broken
 from fedcredit.privacy.accounting.events import Event, Events, rows_of
-from fedcredit.privacy.accounting.ledger import LedgerContent, ledger_path, read_ledger
+from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER, LedgerContent, ledger_path, ledgers_in, read_ledger
 from fedcredit.privacy.accounting.releases import FEDERATION, RELEASES
 
 EXPORT_FORMAT = "fedcredit/ledger-export/1"
-LEDGER_FOLDER = "ledger"
 _SAME_EPSILON = 1e-6
 _DEFAULT_DELTA = 1e-6
 
@@ -82,7 +81,7 @@ def ledger_files(place: Path) -> list[LedgerFile]:
     if (folder / RECORD_FILE).is_file():
         return _files_of_a_record(folder, read_record(folder))
     heads = {ledger_path(folder / LEDGER_FOLDER, name): head for name, head in kept_heads(folder).items()}
-    paths = sorted({*(folder / LEDGER_FOLDER).glob("*.jsonl"), *heads})
+    paths = sorted({*ledgers_in(folder), *heads})
     if not paths:
         raise InputError(f"there is no ledger in {place}; name a results folder of a private run, or a ledger file")
     return [LedgerFile(path=path, head=heads.get(path)) for path in paths]
@@ -222,7 +221,7 @@ def _files_of_a_record(folder: Path, record: RunRecord) -> list[LedgerFile]:
         for contract in record.contracts
     ]
     known = {file.path for file in expected}
-    strangers = sorted(path for path in (folder / LEDGER_FOLDER).glob("*.jsonl") if path not in known)
+    strangers = [path for path in ledgers_in(folder) if path not in known]
     return [*expected, *(LedgerFile(path=path, institution="no lender of this run") for path in strangers)]
 
 

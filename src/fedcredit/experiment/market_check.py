@@ -181,6 +181,7 @@ def _prepared(market: Market, loans: Portfolio, *, target_epsilon: float) -> Pre
     return Prepared(
         experiment=experiment,
         fingerprint=fingerprint(experiment, data_checksum=data_checksum(loans)),
+        data_checksum=data_checksum(loans),
         portfolio=loans,
         institutions=institutions,
         contracts=contracts,

@@ -178,8 +178,8 @@ def _without_loans(
         schema=schema, columns={}, default=np.empty(0, dtype=np.int8), borrower=np.empty(0, dtype=np.int64)
     )
     return Prepared(
-        experiment=experiment, fingerprint="", portfolio=nothing, institutions=(), contracts=contracts, plan=plan,
-        network=network, initial=initial_network(experiment, network),
+        experiment=experiment, fingerprint="", data_checksum="", portfolio=nothing, institutions=(),
+        contracts=contracts, plan=plan, network=network, initial=initial_network(experiment, network),
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.experiment.spec import Experiment, Trainer
 from fedcredit.federation.client import Lender
 from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec, to_pd
-from fedcredit.privacy.accounting.ledger import PrivacyLedger, ledger_path
+from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER, PrivacyLedger, ledger_path
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
 from fedcredit.seeds import Stream, private_stream, public_stream
@@ -39,6 +39,7 @@ class Prepared:
 
     experiment: Experiment
     fingerprint: str
+    data_checksum: str
     portfolio: Portfolio
     institutions: tuple[Institution, ...]
     contracts: ContractTable
@@ -74,9 +75,11 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
     )
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
+    checksum = data_checksum(portfolio)
     return Prepared(
         experiment=experiment,
-        fingerprint=fingerprint(experiment, data_checksum=data_checksum(portfolio)),
+        fingerprint=fingerprint(experiment, data_checksum=checksum),
+        data_checksum=checksum,
         portfolio=portfolio,
         institutions=institutions,
         contracts=contracts,
@@ -179,7 +182,7 @@ def open_ledgers(
         return {}
     return {
         name: PrivacyLedger.open(
-            ledger_path(folder / "ledger", name),
+            ledger_path(folder / LEDGER_FOLDER, name),
             institution=name,
             fingerprint=prepared.fingerprint,
             mode=prepared.experiment.mode,

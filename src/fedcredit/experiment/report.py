@@ -70,12 +70,13 @@ def report_of(record: RunRecord, folder: Path) -> Path:
         ) from error
 
 
-def write_study_report(records: Sequence[RunRecord], path: Path) -> Path:
+def write_study_report(records: Sequence[RunRecord], path: Path, *, against: str | None = None) -> Path:
     """Write the report of a study: whole, then renamed.
 
     Args:
         records: finished runs, at least one.
         path: the file to write; its folder is made if it is missing.
+        against: the arm that gaps are taken against, where arms were run on several splits.
 
     Returns:
         The same path.
@@ -84,7 +85,7 @@ def write_study_report(records: Sequence[RunRecord], path: Path) -> Path:
         InputError: if there is no run.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    return _write(study_report(records), path)
+    return _write(study_report(records, against=against), path)
 
 
 def run_report(record: RunRecord) -> str:

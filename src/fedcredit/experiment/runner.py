@@ -1,8 +1,8 @@
 """The whole story of a run: prepare, train, account, evaluate, remember.
 
 One experiment in, one results folder out. A finished folder is never written again: asked twice, the
-second answer is read back. An unfinished folder is run again from round 1; because every draw is
-named by the experiment, the same releases come again, and the ledger knows them.
+second answer is read back. An unfinished folder goes on from the last round it kept; because every draw
+is named by the experiment, releases after that come again as they were, and the ledger knows them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from fedcredit.experiment.overlap import known_holdings, known_overlap
 from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare
 from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
+from fedcredit.experiment.resume import forget, last_snapshot, owner_of
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
 from fedcredit.experiment.wording import epsilon_text
 from fedcredit.federation.server import FederationResult, RoundRecord, federate
+from fedcredit.federation.snapshot import Snapshot
 from fedcredit.model.network import to_arrays
 from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
@@ -55,7 +57,7 @@ class _Trained:
     rounds: tuple[RoundRecord, ...]
 
 
-def run(experiment: Experiment, *, progress: bool = True, report: bool = True) -> RunRecord:
+def run(experiment: Experiment, *, progress: bool = True, report: bool = True, resume: bool = True) -> RunRecord:
     """Run an experiment, or read back the record of an equal one that has finished.
 
     Args:
@@ -63,6 +65,8 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True) -
         progress: whether to draw a progress display on standard error.
         report: whether to draw the run's pictures and its page, which costs about a CPU-second. An arm
             of a sweep can go without: ``report.report_of`` makes them from the record at any later time.
+        resume: whether an interrupted run goes on from the last round it kept; otherwise it begins again at
+            round 1. Either way it ends in the same bits.
 
     Returns:
         The record; its folder is ``files.run_folder(experiment, record.fingerprint)``.
@@ -83,8 +87,11 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True) -
             ledgers = open_ledgers(prepared, folder=folder.path, heads=kept_heads(folder.path))
             for ledger in ledgers.values():
                 stack.enter_context(ledger)
+            if not resume:
+                forget(folder.path)
+            start = last_snapshot(prepared, folder.path, ledgers)
             _begin(folder, prepared)
-            trained = _train(prepared, folder, ledgers, display)
+            trained = _train(prepared, folder, ledgers, display, start)
             seconds["train"] = time.perf_counter() - started - seconds["prepare"]
             measured = measure(prepared, trained.result.parameters, ledgers=ledgers, progress=display.stage)
             seconds["total"] = time.perf_counter() - started
@@ -122,12 +129,15 @@ def experiment_yaml(experiment: Experiment) -> str:
     return text
 
 
-def _train(prepared: Prepared, folder: RunFolder, ledgers: Ledgers, display: RunDisplay) -> _Trained:
+def _train(
+    prepared: Prepared, folder: RunFolder, ledgers: Ledgers, display: RunDisplay, start: Snapshot | None
+) -> _Trained:
     rounds: list[RoundRecord] = []
     num_rounds = prepared.experiment.training.num_rounds
 
     def on_round(told: RoundRecord) -> None:
-        done = replace(told, epsilon_spent=_spent(prepared, ledgers)) if told.evaluation is not None else told
+        spent = _spent(prepared, ledgers, told.server_round) if told.evaluation is not None else None
+        done = replace(told, epsilon_spent=spent)
         rounds.append(done)
         is_kept = done.server_round % max(1, num_rounds // _SYNCS_A_RUN) == 0
         folder.append_round(with_heads(_plain(done), ledgers) if is_kept else _plain(done))
@@ -136,14 +146,21 @@ def _train(prepared: Prepared, folder: RunFolder, ledgers: Ledgers, display: Run
             display.note("rounds", _note(done))
 
     display.stage("rounds", 0, num_rounds)
-    return _Trained(result=_federation(prepared, folder, ledgers, on_round), rounds=tuple(rounds))
+    for told in () if start is None else start.rounds:
+        on_round(told)
+    result = _federation(prepared, folder, ledgers, on_round, start)
+    return _Trained(result=result, rounds=tuple(rounds))
 
 
-def _federation(prepared: Prepared, folder: RunFolder, ledgers: Ledgers, on_round: OnRound) -> FederationResult:
+def _federation(
+    prepared: Prepared, folder: RunFolder, ledgers: Ledgers, on_round: OnRound, start: Snapshot | None
+) -> FederationResult:
+    owner = owner_of(prepared)
     if isinstance(prepared.experiment.runtime, RayRuntime):
         from fedcredit.federation.runtimes.ray import run_ray
 
-        return run_ray(prepared.experiment, folder=folder.path, on_round=on_round)
+        return run_ray(prepared.experiment, folder=folder.path, on_round=on_round, owner=owner, start=start)
+    from fedcredit.federation.checkpoint import Checkpoints
     from fedcredit.federation.client import keep_lender_log
     from fedcredit.federation.runtimes.inline import run_inline
 
@@ -159,14 +176,17 @@ def _federation(prepared: Prepared, folder: RunFolder, ledgers: Ledgers, on_roun
             initial=prepared.initial,
             noise_multiplier=prepared.plan.noise_multiplier,
             on_round=on_round,
+            start=start,
+            keep=Checkpoints(folder.path, owner),
         ),
     )
 
 
-def _spent(prepared: Prepared, ledgers: Ledgers) -> float | None:
-    """Price what the ledgers say so far, for the worst-off lender, by the quick upper bound."""
+def _spent(prepared: Prepared, ledgers: Ledgers, server_round: int) -> float | None:
+    """Price what the ledgers say of the rounds so far, for the worst-off lender, by the quick upper bound."""
     delta = prepared.experiment.privacy.target_delta
-    bounds = [quick_epsilon(ledger.events(FEDERATION), delta=delta).value for ledger in ledgers.values()]
+    spent = [ledger.events(FEDERATION, through_round=server_round) for ledger in ledgers.values()]
+    bounds = [quick_epsilon(events, delta=delta).value for events in spent]
     return max(bounds) if bounds else None
 
 
@@ -204,7 +224,11 @@ def _record(
         references=measured.references,
         remarks=remarks(experiment, row_norm_cap=prepared.portfolio.schema.row_norm_cap),
         seconds=seconds,
-        environment={**environment(), "trainer": computed_by(experiment.trainer.kind, prepared.network)},
+        environment={
+            **environment(),
+            "trainer": computed_by(experiment.trainer.kind, prepared.network),
+            "data_checksum": prepared.data_checksum,
+        },
     )
 
 
@@ -277,6 +301,7 @@ def _finish(folder: RunFolder, prepared: Prepared, trained: _Trained, record: Ru
 
         write_report(record, folder.path)
     write_record(record, folder.path)
+    forget(folder.path)
 
 
 def _round_rows(rounds: Sequence[RoundRecord]) -> list[dict[str, object]]:

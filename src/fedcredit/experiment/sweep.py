@@ -104,11 +104,12 @@ class SweepResult:
         )
 
 
-def run_arm(experiment: Experiment) -> Finished:
+def run_arm(experiment: Experiment, *, resume: bool = True) -> Finished:
     """Run one arm, as a single run would; its page is made when it is asked for (`fedcredit show`).
 
     Args:
         experiment: the arm.
+        resume: whether an interrupted arm goes on from the last round it kept.
 
     Returns:
         Its results folder, and its AUC.
@@ -116,7 +117,7 @@ def run_arm(experiment: Experiment) -> Finished:
     from fedcredit.experiment.files import run_folder
     from fedcredit.experiment.runner import run
 
-    record = run(experiment, progress=False, report=False)
+    record = run(experiment, progress=False, report=False, resume=resume)
     auc = record.evaluation.overall.auc
     return Finished(
         folder=run_folder(experiment, record.fingerprint).path,

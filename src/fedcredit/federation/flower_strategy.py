@@ -28,10 +28,11 @@ from fedcredit.data.contract import ContractTable
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import FlowerStrategy
 from fedcredit.federation.protocol import TrainReply
-from fedcredit.federation.strategy import Iterate
+from fedcredit.federation.snapshot import Iterate
 from fedcredit.model.arrays import parameters_to_record, rounded_parameters
 
 _ADAPTIVE = frozenset({"eta", "eta_l", "beta_1", "beta_2", "tau"})
+_MOMENTS = {"m_t": dict, "v_t": dict, "momentum_vector": list}
 OPTIONS: Mapping[str, frozenset[str]] = {
     "FedAvg": frozenset(),
     "FedAvgM": frozenset({"server_learning_rate", "server_momentum"}),
@@ -124,6 +125,26 @@ class OrderedFlowerStrategy:
             )
         parameters = rounded_parameters(aggregated)
         return Iterate(parameters=parameters, released=parameters)
+
+    def kept(self) -> dict[str, NDArray[Any]]:
+        """Return the moments of the stock strategy; its other arrays are the iterate, which it is handed each round."""
+        kept: dict[str, NDArray[Any]] = {}
+        for name in _MOMENTS:
+            moments = getattr(self._inner, name, None)
+            items = enumerate(moments) if isinstance(moments, list) else (moments or {}).items()
+            kept.update({f"{name}.{key}": np.asarray(array) for key, array in items})
+        return kept
+
+    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        """Give the stock strategy the moments of an earlier round.
+
+        Args:
+            kept: as `kept` returned it.
+        """
+        for name, kind in _MOMENTS.items():
+            found = {key.removeprefix(f"{name}."): array for key, array in kept.items() if key.startswith(f"{name}.")}
+            if found:
+                setattr(self._inner, name, [found[str(row)] for row in range(len(found))] if kind is list else found)
 
     def _as_stock(self, requests: Iterable[Message], replies: Mapping[str, TrainReply]) -> list[Message]:
         ordered = sorted(requests, key=lambda request: request.metadata.dst_node_id)

@@ -18,6 +18,7 @@ from fedcredit.federation.flower_strategy import OrderedFlowerStrategy, stock_st
 from fedcredit.federation.norm_bound import update_norm_bound
 from fedcredit.federation.roster import call_roster
 from fedcredit.federation.rounds import RoundRecord
+from fedcredit.federation.snapshot import Keep, Snapshot, before_round_one
 from fedcredit.federation.strategy import FedcreditRule, FederatedStrategy, Plan, ServerRule
 from fedcredit.model.arrays import parameters_to_record
 from fedcredit.model.network import DefaultNetwork
@@ -51,8 +52,10 @@ def federate(
     initial: NDArray[np.float32],
     noise_multiplier: Mapping[str, float],
     on_round: Callable[[RoundRecord], None] | None = None,
+    start: Snapshot | None = None,
+    keep: Keep | None = None,
 ) -> FederationResult:
-    """Call the roster and train for all rounds.
+    """Call the roster and train for all rounds, or for those that are left.
 
     The server knows public constants only: the contract table and the noise multipliers, from which
     the gate bounds how far an honest lender's parameters can move.
@@ -66,9 +69,11 @@ def federate(
         initial: initial parameters, ``[num_parameters]``.
         noise_multiplier: by institution; not used where nothing is private.
         on_round: told each round's record as it closes.
+        start: where an interrupted federation of this experiment stood; round 1 by default.
+        keep: told after each round how to take a snapshot.
 
     Returns:
-        The result.
+        The result, the rounds of ``start`` included; the same bits wherever it started.
 
     Raises:
         InputError: if the roster does not match, an option is wrong, or a quorum fails.
@@ -77,14 +82,18 @@ def federate(
     quieten_flower()
     if initial.shape != (network.num_parameters,):
         raise InputError(f"initial has shape {initial.shape}; this network needs ({network.num_parameters},)")
+    begin = before_round_one(initial) if start is None else start
     rule = _rule(experiment, contracts, initial)
+    if begin.rule:
+        rule.restore(begin.rule)
     started = time.perf_counter()
     deadline = experiment.strategy.deadline_seconds
     nodes = call_roster(grid, contracts, fingerprint=fingerprint, deadline_seconds=deadline)
     startup_seconds = time.perf_counter() - started
     plan = _plan(experiment, fingerprint, contracts, nodes, noise_multiplier, network.num_parameters)
-    strategy = FederatedStrategy(plan=plan, rule=rule, initial=initial, on_round=on_round)
-    strategy.start(grid, parameters_to_record(initial), num_rounds=plan.num_rounds, timeout=deadline)
+    strategy = FederatedStrategy(plan=plan, rule=rule, start=begin, on_round=on_round, keep=keep)
+    arrays = parameters_to_record(begin.iterate.parameters)
+    strategy.start(grid, arrays, num_rounds=strategy.num_rounds_left, timeout=deadline)
     return FederationResult(
         parameters=strategy.iterate.released,
         last_iterate=strategy.iterate.parameters,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Protocol, final
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol, final
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -32,16 +32,9 @@ from fedcredit.federation.protocol import (
     write_model_request,
 )
 from fedcredit.federation.rounds import RoundRecord, evaluate_replies
-from fedcredit.federation.server_optimiser import initial_state, released, server_step
+from fedcredit.federation.server_optimiser import ServerState, initial_state, released, server_step
+from fedcredit.federation.snapshot import Iterate, Keep, Snapshot
 from fedcredit.model.arrays import parameters_from_record, parameters_to_record
-
-
-@dataclass(frozen=True, kw_only=True)
-class Iterate:
-    """What a server rule makes of a round, each ``[num_parameters]``: what is sent next, what is released."""
-
-    parameters: NDArray[np.float32]
-    released: NDArray[np.float32]
 
 
 class ServerRule(Protocol):
@@ -57,6 +50,18 @@ class ServerRule(Protocol):
 
         Returns:
             The next iterate.
+        """
+        ...
+
+    def kept(self) -> dict[str, NDArray[Any]]:
+        """Return all that this rule carries from round to round, by name."""
+        ...
+
+    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `kept` returned.
+
+        Args:
+            kept: what the rule carried after an earlier round.
         """
         ...
 
@@ -95,6 +100,19 @@ class FedcreditRule:
         self._state = server_step(self._strategy, self._state, aggregate(self._strategy.aggregator, updates, weights))
         return Iterate(parameters=self._state.parameters, released=released(self._state))
 
+    def kept(self) -> dict[str, NDArray[Any]]:
+        """Return the server's state by the names of its fields."""
+        return {item.name: np.asarray(getattr(self._state, item.name)) for item in fields(ServerState)}
+
+    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from an earlier state.
+
+        Args:
+            kept: as `kept` returned it.
+        """
+        arrays = {name: array for name, array in kept.items() if name != "step"}
+        self._state = replace(self._state, step=int(kept["step"]), **arrays)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -119,16 +137,18 @@ class FederatedStrategy(flower.Strategy):
         *,
         plan: Plan,
         rule: ServerRule,
-        initial: NDArray[np.float32],
+        start: Snapshot,
         on_round: Callable[[RoundRecord], None] | None = None,
+        keep: Keep | None = None,
     ) -> None:
-        """Start before round 1.
+        """Start after the rounds of a snapshot.
 
         Args:
             plan: the public constants.
-            rule: what a round's replies become.
-            initial: initial parameters, ``[num_parameters]``.
+            rule: what a round's replies become; it carries what the snapshot holds of it.
+            start: where the federation stands.
             on_round: told each round's record.
+            keep: told after each round how to take a snapshot.
         """
         self._plan = plan
         self._rule = rule
@@ -136,8 +156,25 @@ class FederatedStrategy(flower.Strategy):
         self._requests: dict[Sent, Message] = {}
         self._started = 0.0
         self._record: RoundRecord | None = None
-        self.rounds: list[RoundRecord] = []
-        self.iterate = Iterate(parameters=initial, released=initial)
+        self._keep = keep
+        self._num_before = start.server_round
+        self._ledger_heads = dict(start.ledger_heads)
+        self.rounds: list[RoundRecord] = list(start.rounds)
+        self.iterate = start.iterate
+
+    @property
+    def num_rounds_left(self) -> int:
+        """How many rounds Flower's ``start`` has to drive; it counts them from 1 again."""
+        return self._plan.num_rounds - self._num_before
+
+    def snapshot(self) -> Snapshot:
+        """Return where the federation stands; to be called between two rounds."""
+        return Snapshot(
+            rounds=tuple(self.rounds),
+            iterate=self.iterate,
+            rule=self._rule.kept(),
+            ledger_heads=dict(self._ledger_heads),
+        )
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -145,7 +182,7 @@ class FederatedStrategy(flower.Strategy):
         """Ask the cohort of the round to train; see Flower's ``Strategy``.
 
         Args:
-            server_round: the round, from 1.
+            server_round: the round, from 1 after the rounds of the snapshot.
             arrays: the current iterate.
             config: not used; requests carry what ``protocol`` says.
             grid: not used; the roster says who is where.
@@ -154,6 +191,7 @@ class FederatedStrategy(flower.Strategy):
             One request for each lender of the cohort, sorted by name.
         """
         self._started = time.perf_counter()
+        server_round += self._num_before
         parameters = parameters_from_record(arrays, num_parameters=len(self.iterate.parameters))
         names = cohort(self._plan.cohort, tuple(self._plan.nodes), seed=self._plan.seed, server_round=server_round)
         return self._ask(TRAIN, names, server_round, parameters)
@@ -164,7 +202,7 @@ class FederatedStrategy(flower.Strategy):
         """Pass the replies through the gate and take the server's step; see Flower's ``Strategy``.
 
         Args:
-            server_round: the round, from 1.
+            server_round: the round, from 1 after the rounds of the snapshot.
             replies: what came back, in any order.
 
         Returns:
@@ -174,6 +212,7 @@ class FederatedStrategy(flower.Strategy):
             QuorumError: if too few replies are good.
             TransportError: if the runtime itself reports an error.
         """
+        server_round += self._num_before
         incoming = self.iterate.parameters
         expected = Expected(server_round=server_round, parameters=incoming, norm_bound=self._plan.norm_bound)
         admission = admit(replies, self._sent(), lambda name, content: examine_training(name, content, expected))
@@ -181,6 +220,8 @@ class FederatedStrategy(flower.Strategy):
         needed = quorum(self._plan.quorum, cohort_size=len(asked), num_lenders=len(self._plan.nodes))
         check_quorum(admission, server_round=server_round, asked=len(asked), needed=needed)
         self.iterate = self._rule(server_round, incoming, admission.accepted)
+        heads = {name: reply.ledger_digest for name, reply in admission.accepted.items() if reply.ledger_digest}
+        self._ledger_heads.update(heads)
         self._record = RoundRecord(
             server_round=server_round,
             cohort=asked,
@@ -196,7 +237,7 @@ class FederatedStrategy(flower.Strategy):
         """On every n-th round and the last, ask all lenders to score the released parameters.
 
         Args:
-            server_round: the round, from 1.
+            server_round: the round, from 1 after the rounds of the snapshot.
             arrays: not used; the released parameters are evaluated, not the iterate.
             config: not used.
             grid: not used.
@@ -204,6 +245,7 @@ class FederatedStrategy(flower.Strategy):
         Returns:
             One request for each lender, or none.
         """
+        server_round += self._num_before
         if not self._is_evaluated(server_round):
             return []
         return self._ask(EVALUATE, tuple(self._plan.nodes), server_round, self.iterate.released)
@@ -212,7 +254,7 @@ class FederatedStrategy(flower.Strategy):
         """Close the round's record, with its evaluation if there is one; see Flower's ``Strategy``.
 
         Args:
-            server_round: the round, from 1.
+            server_round: the round, from 1 after the rounds of the snapshot.
             replies: what came back, in any order.
 
         Returns:
@@ -221,6 +263,7 @@ class FederatedStrategy(flower.Strategy):
         Raises:
             TransportError: if the runtime itself reports an error.
         """
+        server_round += self._num_before
         if self._record is None or self._record.server_round != server_round:
             raise RuntimeError(f"round {server_round} is closed before it was trained")
         record = self._record
@@ -231,6 +274,8 @@ class FederatedStrategy(flower.Strategy):
         self.rounds.append(record)
         if self._on_round is not None:
             self._on_round(record)
+        if self._keep is not None:
+            self._keep(self.snapshot)
         return None
 
     def summary(self) -> None:

@@ -217,3 +217,14 @@ def test_a_pd_that_is_not_a_number_is_refused() -> None:
     for metric in metrics:
         with pytest.raises(InputError, match="not a number for 1 of 2 loans"):
             metric([0.1, float("nan")], [0, 1])
+
+
+def test_a_line_that_exists_is_found_whatever_the_last_digits_are() -> None:
+    for number in range(40):
+        draw = np.random.default_rng(number)
+        logits = draw.normal(-1.0, 0.08, size=70)
+        default = draw.random(70) < expit(3.0 * logits + 2.0)
+        fits = [calibration_slope_and_intercept(expit(logits + shift), default) for shift in 1e-9 * np.arange(50)]
+        slopes = [fit.slope for fit in fits if fit is not None]
+        assert len(slopes) == 50
+        assert max(slopes) - min(slopes) < 1e-4

@@ -26,9 +26,11 @@ from pydantic import TypeAdapter
 
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Experiment, RayRuntime
+from fedcredit.federation.checkpoint import Owner
 from fedcredit.federation.gate import TransportError
 from fedcredit.federation.rounds import RoundRecord
 from fedcredit.federation.server import FederationResult
+from fedcredit.federation.snapshot import Snapshot
 
 PREPARE = "fedcredit.experiment.prepare"
 RAY_LOG = "ray.log"
@@ -45,6 +47,8 @@ def run_ray(
     on_round: Callable[[RoundRecord], None] | None = None,
     source: str = PREPARE,
     startup_limit_seconds: float = STARTUP_LIMIT_SECONDS,
+    owner: Owner | None = None,
+    start: Snapshot | None = None,
 ) -> FederationResult:
     """Run a federation on Ray.
 
@@ -58,9 +62,11 @@ def run_ray(
         source: the module that rebuilds the lenders in every worker, by ``prepare(experiment)``,
             ``open_ledgers(prepared, folder=...)`` and ``lenders(prepared, ledgers=...)``.
         startup_limit_seconds: how long the child may be silent before its first round.
+        owner: whose checkpoints the child keeps in ``folder``; none are kept by default.
+        start: what the checkpoint in ``folder`` holds, from where the child goes on; round 1 by default.
 
     Returns:
-        The result; its ``startup_seconds`` run from the start of the child.
+        The result, with the rounds of ``start``; its ``startup_seconds`` run from the start of the child.
 
     Raises:
         InputError: if the child reports a mistake that the user can mend.
@@ -75,6 +81,8 @@ def run_ray(
             "scratch": scratch,
             "isolate": runtime.isolate,
             "num_workers": runtime.num_workers,
+            "owner": None if owner is None else vars(owner),
+            "resume": start is not None,
         }
         round_limit = 2.0 * experiment.strategy.deadline_seconds + 60.0
         process = _start(task, folder / RAY_LOG)
@@ -86,7 +94,7 @@ def run_ray(
         return FederationResult(
             parameters=np.load(Path(scratch) / "parameters.npy", allow_pickle=False),
             last_iterate=np.load(Path(scratch) / "last_iterate.npy", allow_pickle=False),
-            rounds=rounds,
+            rounds=(*(() if start is None else start.rounds), *rounds),
             startup_seconds=seconds,
         )
 

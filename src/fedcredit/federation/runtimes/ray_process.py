@@ -69,6 +69,7 @@ def _simulate(task: dict[str, Any], prepared: Any, lines: TextIO) -> tuple[Feder
     from flwr.serverapp import Grid, ServerApp
     from pydantic import TypeAdapter
 
+    from fedcredit.federation.checkpoint import Checkpoints, Owner, read_checkpoint
     from fedcredit.federation.client import make_client_app
     from fedcredit.federation.flower_private import quieten_flower, simulate
     from fedcredit.federation.rounds import RoundRecord
@@ -77,6 +78,9 @@ def _simulate(task: dict[str, Any], prepared: Any, lines: TextIO) -> tuple[Feder
 
     quieten_flower()
     adapter: TypeAdapter[RoundRecord] = TypeAdapter(RoundRecord)
+    folder, owner = Path(task["folder"]), None if task["owner"] is None else Owner(**task["owner"])
+    start = read_checkpoint(folder, owner) if task["resume"] and owner is not None else None
+    keep = None if owner is None else Checkpoints(folder, owner)
     served: list[tuple[FederationResult, float]] = []
     server_app = ServerApp()
 
@@ -92,6 +96,8 @@ def _simulate(task: dict[str, Any], prepared: Any, lines: TextIO) -> tuple[Feder
             initial=prepared.initial,
             noise_multiplier=prepared.plan.noise_multiplier,
             on_round=lambda record: _say(lines, round=adapter.dump_python(record, mode="json")),
+            start=start,
+            keep=keep,
         )
         served.append((result, waited + result.startup_seconds))
 

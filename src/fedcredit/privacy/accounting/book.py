@@ -80,6 +80,7 @@ class Book:
         digests_of: (name, round) -> digest of its last intent.
         committed: lines of intents that were followed by a commit or fault.
         steps: what the entries cost so far: by release name, how often each event of one step.
+        last_round: the largest round of an entry.
     """
 
     path: Path
@@ -91,17 +92,19 @@ class Book:
     digests_of: dict[tuple[str, int], str] = field(default_factory=dict)
     committed: set[int] = field(default_factory=set)
     steps: dict[str, Counter[Event]] = field(default_factory=dict)
+    last_round: int = 0
 
     @property
     def head(self) -> str:
         """The digest of the last line."""
         return self.digests[-1] if self.digests else GENESIS
 
-    def events(self, name: str | None) -> Events:
-        """Return what the entries cost: `charges`, merged, from the running sums.
+    def events(self, name: str | None, *, through_round: int | None = None) -> Events:
+        """Return what the entries cost: `charges`, merged, from the running sums where all of them count.
 
         Args:
             name: one kind of release, or None for all of them.
+            through_round: the last round that counts; None for all of them.
 
         Returns:
             Merged events.
@@ -111,6 +114,9 @@ class Book:
         """
         if name is not None:
             check_release(name)
+        if through_round is not None and through_round < self.last_round:
+            within = (entry for entry in self.entries if entry.release.server_round <= through_round)
+            return merge(charges(within, name))
         kinds = [steps for kind, steps in self.steps.items() if name in (None, kind)]
         return merge(step.times(count) for steps in kinds for step, count in steps.items())
 
@@ -195,6 +201,7 @@ class Book:
 
     def _add(self, entry: Entry) -> None:
         self.entries.append(entry)
+        self.last_round = max(self.last_round, entry.release.server_round)
         steps = self.steps.setdefault(entry.release.name, Counter())
         for event in charges((entry,), None):
             steps[one_step(event)] += event.num_steps

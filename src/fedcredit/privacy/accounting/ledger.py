@@ -37,7 +37,20 @@ from fedcredit.privacy.accounting.chain import GENESIS, seal
 from fedcredit.privacy.accounting.events import Events, merge
 from fedcredit.privacy.accounting.opening import check_end, check_owner, read_book, settled_book
 
-__all__ = ["Entry", "LedgerContent", "NoiseDrawsError", "PrivacyLedger", "Release", "ledger_path", "read_ledger"]
+__all__ = [
+    "LEDGER_FOLDER",
+    "Entry",
+    "LedgerContent",
+    "NoiseDrawsError",
+    "PrivacyLedger",
+    "Release",
+    "ledger_path",
+    "ledgers_in",
+    "read_ledger",
+]
+
+
+LEDGER_FOLDER = "ledger"
 
 
 class NoiseDrawsError(RuntimeError):
@@ -190,17 +203,30 @@ class PrivacyLedger:
         if faulty:
             raise wrong_draws(release, num_noise_draws)
 
-    def events(self, name: str | None = None) -> Events:
+    def events(self, name: str | None = None, *, through_round: int | None = None) -> Events:
         """Return what was spent, for an accountant to price.
 
         Args:
             name: one kind of release, or None for all of them.
+            through_round: the last round that counts, to say what had been spent by then; None for all of them.
 
         Returns:
             Merged events: every intent in full, and noise draws beyond an intent.
         """
         self._book.catch_up()
-        return self._book.events(name)
+        return self._book.events(name, through_round=through_round)
+
+    def check_holds(self, head: str) -> None:
+        """Refuse a ledger that lost lines which something kept elsewhere knows of.
+
+        Args:
+            head: a digest that was the ledger's head when that was kept.
+
+        Raises:
+            BrokenLedgerError: if no line has it.
+        """
+        self._book.catch_up()
+        check_end(self._book, head, is_last=False)
 
     def settled_head(self) -> str:
         """Return `head` when all lines up to it are on the disk, so that it may be kept elsewhere."""
@@ -274,3 +300,15 @@ def ledger_path(folder: Path, institution: str) -> Path:
     """
     readable = re.sub(r"[^a-z0-9]+", "-", institution.lower()).strip("-")[:40]
     return folder / f"{readable}-{hashlib.sha256(institution.encode()).hexdigest()[:8]}.jsonl"
+
+
+def ledgers_in(folder: Path) -> list[Path]:
+    """List the ledgers of a results folder.
+
+    Args:
+        folder: the results folder.
+
+    Returns:
+        The files that are there, sorted.
+    """
+    return sorted((folder / LEDGER_FOLDER).glob("*.jsonl"))

@@ -83,6 +83,30 @@ def make_durable(path: Path) -> None:
         os.close(handle)
 
 
+def replace_durably(path: Path, content: bytes) -> None:
+    """Write a file whole under another name, put it on the disk, and rename it over the one before.
+
+    Args:
+        path: the file; its folder exists.
+        content: its new content.
+
+    Raises:
+        OSError: if it cannot be written; the file is as it was, and nothing is left beside it.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        try:
+            _write(handle, content)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
 def complete(path: Path, *, size: int) -> None:
     """Give a whole last line the line feed it lacks.
 

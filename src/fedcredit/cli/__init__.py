@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import click
 import typer
 
+from fedcredit.cli import reproducing, studies
 from fedcredit.errors import InputError, RunFailedError, crash_message
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from fedcredit.experiment.sweep import Launcher, SweepResult
 
 _WIDTH_OF_A_FILE = 140
+_RESUME = {"--resume": True, "--no-resume": False}
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
@@ -38,6 +41,8 @@ app.add_typer(data_app, name="data")
 ledger_app = typer.Typer(help="What runs have spent: show, verify or export their ledgers.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(studies.study_app, name="study")
+app.command(help=reproducing.HELP)(reproducing.reproduce)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,7 +80,7 @@ def guarded(command: Callable[[], object]) -> int:
         typer.echo(f"error: {error.format_message()} (fedcredit --help lists the verbs)", err=True)
         return MISTAKE
     except (KeyboardInterrupt, click.Abort):
-        typer.echo("interrupted; a started run begins again when it is asked for again", err=True)
+        typer.echo("interrupted; a started run goes on from its last kept round when it is asked for again", err=True)
         return INTERRUPTED
     except Exception as error:
         typer.echo(crash_message(error), err=True)
@@ -92,7 +97,9 @@ def run(context: typer.Context) -> int:
     """Hand the rest of the command line to Hydra, and print what the runs came to."""
     from fedcredit.config import hydra_main
 
-    code = hydra_main(context.args, job=_single, sweep=_sweep)
+    resume = [_RESUME[word] for word in context.args if word in _RESUME][-1:] != [False]
+    words = [word for word in context.args if word not in _RESUME]
+    code = hydra_main(words, job=partial(_single, resume=resume), sweep=partial(_sweep, resume=resume))
     return DONE if code is None else code
 
 
@@ -287,10 +294,10 @@ def _composed(words: Sequence[str]) -> Experiment:
     return compose(None, [word if "=" in word or word.startswith("~") else f"experiments={word}" for word in words])
 
 
-def _single(experiment: Experiment) -> int:
+def _single(experiment: Experiment, *, resume: bool) -> int:
     from fedcredit.experiment.runner import run as run_experiment
 
-    _print_run(run_experiment(experiment, progress=True))
+    _print_run(run_experiment(experiment, progress=True, resume=resume))
     return DONE
 
 
@@ -304,13 +311,14 @@ def _print_run(record: RunRecord) -> None:
     print_run(record, _console(), report=folder.path / REPORT_FILE)
 
 
-def _sweep(experiments: Sequence[Experiment], launcher: Launcher) -> int:
+def _sweep(experiments: Sequence[Experiment], launcher: Launcher, *, resume: bool) -> int:
     """Run a sweep; print the arms side by side, write the study's report, and say what failed."""
     from rich.console import Console
 
-    from fedcredit.experiment.sweep import run_sweep
+    from fedcredit.experiment.sweep import run_arm, run_sweep
 
-    result = run_sweep(experiments, launcher, console=Console(stderr=True))
+    job = partial(run_arm, resume=resume)
+    result = run_sweep(experiments, launcher, console=Console(stderr=True), job=job)
     _print_sweep(result)
     failures = result.failures()
     for label, outcome in failures:
@@ -336,7 +344,3 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
