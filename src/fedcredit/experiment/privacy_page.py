@@ -6,7 +6,7 @@ in it comes from the record.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.summary import noise_table, reading_table
@@ -26,7 +26,6 @@ _SEES = (
     ("a lender's bad rate and mix of loans", "its own", "can be estimated", "can be estimated", "can be estimated"),
 )
 _NOT_COVERED = (
-    "several {unit}s of one borrower at one lender: their losses add up, and no line above adds them",
     "a lender's bad rate and mix: what is hidden is one {unit}, not what a lender's {unit}s have in common",
     "figures on validation and test {unit}s, each lender's own intercept and the counts behind borrower keys: this "
     "simulation reads them in the clear, and in a deployment they would not leave a lender",
@@ -63,7 +62,7 @@ def privacy_page(record: RunRecord) -> str:
         ("Trust model", _trust(record)),
         ("What is released", _released(record, statement)),
         ("Who sees what", _who_sees_what()),
-        ("What is not covered", _bullets([line.format(unit=statement.unit) for line in _NOT_COVERED])),
+        ("What is not covered", _bullets(_not_covered(statement))),
     )
     told = "\n\n".join(f"## {number}. {title}\n\n{text}" for number, (title, text) in enumerate(sections, start=1))
     return (
@@ -79,13 +78,36 @@ def _unit(statement: EpsilonStatement) -> str:
         if known is None
         else f"By its keys, read in the clear, {known.text(statement.unit)}."
     )
+    if statement.unit == "borrower":
+        return (
+            "One borrower at one lender, with all its training loans there, of which at most "
+            f"{statement.max_loans} are kept by a public rule. A borrower of several lenders is protected as far as one, two or three of them "
+            f"together (the lines under Parameters). {keys}"
+        )
     return (
         f"One {statement.unit}: one row of a lender's table. A borrower is protected as far as one {statement.unit} at "
         f"each of one, two or three lenders (the lines under Parameters). {keys}"
     )
 
 
+def _not_covered(statement: EpsilonStatement) -> list[str]:
+    several = {
+        "loan": "several loans of one borrower at one lender: their losses add up, and only the lines for the worst-off "
+        "borrower of this table, where borrower keys are known, add them",
+        "borrower": "loans of a borrower under another key, and those beyond the ones that are kept, which are not "
+        "trained on",
+    }
+    lines = [line.format(unit=statement.unit) for line in _NOT_COVERED]
+    return [several[statement.unit], *lines] if statement.unit in several else lines
+
+
 def _relation(statement: EpsilonStatement) -> str:
+    if statement.unit == "borrower":
+        return (
+            f"`{statement.relation}`: all loans of a borrower at a lender are replaced by ones that contribute nothing; "
+            "the numbers of borrowers and of training loans of each lender are public. Replacing a borrower by another "
+            "costs more and is not stated."
+        )
     return (
         f"`{statement.relation}`: a {statement.unit} is replaced by one that contributes nothing; the number of "
         f"{statement.unit}s of each lender is public. For Poisson-sampled Gaussian steps the figures are those of "
@@ -94,15 +116,30 @@ def _relation(statement: EpsilonStatement) -> str:
 
 
 def _parameters(record: RunRecord, statement: EpsilonStatement) -> str:
-    accountants = sorted({bound.accountant for bound in (statement.worst, *statement.overlap.values())})
+    actual = [found.epsilon for found in statement.worst_off.values()]
+    accountants = sorted({bound.accountant for bound in (statement.worst, *statement.overlap.values(), *actual)})
     lenders = noise_table(record)
     left_out = len(lenders.rows) - _MOST_LENDERS
     more = f"\n\n{left_out} more lenders are in `institutions.parquet`." if left_out > 0 else ""
     return (
         f"Delta {statement.target_delta:g} for every figure; upper bounds by {' and '.join(accountants)}. All noise is "
-        f"Gaussian, on gradients of one {statement.unit} clipped to one norm, in batches drawn by Poisson sampling.\n\n"
-        f"{_markdown(reading_table(statement))}\n\n{_markdown(lenders, most=_MOST_LENDERS)}{more}"
+        f"Gaussian, on gradients {_clipped(record, statement)}, in batches drawn by Poisson sampling.\n\n"
+        f"{_markdown(reading_table(statement))}\n\n{_worst_off(statement)}{_markdown(lenders, most=_MOST_LENDERS)}{more}"
     )
+
+
+def _worst_off(statement: EpsilonStatement) -> str:
+    lines = statement.worst_off_lines()
+    return f"{_bullets(lines)}\n\n" if lines else ""
+
+
+def _clipped(record: RunRecord, statement: EpsilonStatement) -> str:
+    if statement.unit != "borrower":
+        return f"of one {statement.unit} clipped to one norm"
+    privacy = record.experiment["privacy"]
+    if isinstance(privacy, Mapping) and privacy["borrower_mechanism"] == "borrower_sampling":
+        return f"of each loan clipped to 1/{statement.max_loans} of one norm, all loans of a sampled borrower together"
+    return f"of each loan clipped to one norm and priced for {statement.max_loans} loans sampled one by one"
 
 
 def _trust(record: RunRecord) -> str:

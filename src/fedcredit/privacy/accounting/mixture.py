@@ -143,6 +143,20 @@ def renyi(event: MixtureGaussianSteps, orders: Sequence[float]) -> Floats:
     return found
 
 
+def privacy_loss(x: Floats, event: MixtureGaussianSteps) -> Floats:
+    """Return the privacy loss of what one step released.
+
+    Args:
+        x: the noised sum in the direction of the rows, in clipping norms of one row, ``[values]``.
+        event: the steps; below 1 sampled, with noise.
+
+    Returns:
+        L(x), ``[values]``; higher says that the rows are there.
+    """
+    chances, _ = shifts(event)
+    return _loss(x, chances, event.noise_multiplier)[0]
+
+
 def log_second_moment(event: MixtureGaussianSteps) -> float:
     """Return the logarithm of the mean of exp(L) under P: the Renyi divergence of order 2, exactly.
 

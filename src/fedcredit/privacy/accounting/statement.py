@@ -137,7 +137,7 @@ class EpsilonStatement:
         accountants = sorted({_ACCOUNTANTS[bound.accountant] for bound in stated})
         return [
             *told,
-            *self._worst_off_lines(),
+            *self.worst_off_lines(),
             f"upper bounds at delta {self.target_delta:g} by {' and '.join(accountants)}{self._grids()}",
             f"unit: {self.unit} ({self._unit()}); "
             f"relation: {self.relation} ({_RELATIONS.get((self.unit, self.relation), 'see the record')})",
@@ -155,8 +155,8 @@ class EpsilonStatement:
             return f"all training loans of a borrower at one lender, at most {self.max_loans} of which are kept"
         return f"several {self.unit}s of a borrower at one lender cost more"
 
-    def _worst_off_lines(self) -> list[str]:
-        """Tell the borrowers there are, where they are others than those of the lines before."""
+    def worst_off_lines(self) -> list[str]:
+        """Return lines on the borrowers there are, where they lose more or less than those of the lines before."""
         bounds = {1: self.worst, **self.overlap}
         return [
             f"epsilon {_number(found.epsilon.value)} for the worst-off borrower of this table at {at_lenders(count)} "
