@@ -6,11 +6,11 @@ in it comes from the record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.summary import noise_table, reading_table
-from fedcredit.experiment.wording import PRIVATE_REFERENCES, Table, statement_of
+from fedcredit.experiment.wording import PRIVATE_REFERENCES, Table, sampled_by, statement_of
 from fedcredit.privacy.accounting.statement import EpsilonStatement
 
 PRIVACY_FILE = "privacy.md"
@@ -81,8 +81,8 @@ def _unit(statement: EpsilonStatement) -> str:
     if statement.unit == "borrower":
         return (
             "One borrower at one lender, with all its training loans there, of which at most "
-            f"{statement.max_loans} are kept by a public rule. A borrower of several lenders is protected as far as one, two or three of them "
-            f"together (the lines under Parameters). {keys}"
+            f"{statement.max_loans} are kept by a public rule. A borrower of several lenders is protected as far as "
+            f"one, two or three of them together (the lines under Parameters). {keys}"
         )
     return (
         f"One {statement.unit}: one row of a lender's table. A borrower is protected as far as one {statement.unit} at "
@@ -92,8 +92,8 @@ def _unit(statement: EpsilonStatement) -> str:
 
 def _not_covered(statement: EpsilonStatement) -> list[str]:
     several = {
-        "loan": "several loans of one borrower at one lender: their losses add up, and only the lines for the worst-off "
-        "borrower of this table, where borrower keys are known, add them",
+        "loan": "several loans of one borrower at one lender: their losses add up, and only the lines for the worst-"
+        "off borrower of this table, where borrower keys are known, add them",
         "borrower": "loans of a borrower under another key, and those beyond the ones that are kept, which are not "
         "trained on",
     }
@@ -104,9 +104,9 @@ def _not_covered(statement: EpsilonStatement) -> list[str]:
 def _relation(statement: EpsilonStatement) -> str:
     if statement.unit == "borrower":
         return (
-            f"`{statement.relation}`: all loans of a borrower at a lender are replaced by ones that contribute nothing; "
-            "the numbers of borrowers and of training loans of each lender are public. Replacing a borrower by another "
-            "costs more and is not stated."
+            f"`{statement.relation}`: all loans of a borrower at a lender are replaced by ones that contribute "
+            "nothing; the numbers of borrowers and of training loans of each lender are public. Replacing a borrower "
+            "by another costs more and is not stated."
         )
     return (
         f"`{statement.relation}`: a {statement.unit} is replaced by one that contributes nothing; the number of "
@@ -124,7 +124,8 @@ def _parameters(record: RunRecord, statement: EpsilonStatement) -> str:
     return (
         f"Delta {statement.target_delta:g} for every figure; upper bounds by {' and '.join(accountants)}. All noise is "
         f"Gaussian, on gradients {_clipped(record, statement)}, in batches drawn by Poisson sampling.\n\n"
-        f"{_markdown(reading_table(statement))}\n\n{_worst_off(statement)}{_markdown(lenders, most=_MOST_LENDERS)}{more}"
+        f"{_markdown(reading_table(statement))}\n\n{_worst_off(statement)}"
+        f"{_markdown(lenders, most=_MOST_LENDERS)}{more}"
     )
 
 
@@ -136,8 +137,7 @@ def _worst_off(statement: EpsilonStatement) -> str:
 def _clipped(record: RunRecord, statement: EpsilonStatement) -> str:
     if statement.unit != "borrower":
         return f"of one {statement.unit} clipped to one norm"
-    privacy = record.experiment["privacy"]
-    if isinstance(privacy, Mapping) and privacy["borrower_mechanism"] == "borrower_sampling":
+    if sampled_by(record) == "borrowers":
         return f"of each loan clipped to 1/{statement.max_loans} of one norm, all loans of a sampled borrower together"
     return f"of each loan clipped to one norm and priced for {statement.max_loans} loans sampled one by one"
 

@@ -21,6 +21,7 @@ from fedcredit.experiment.wording import (
     interval_text,
     level_text,
     readable,
+    sampled_by,
     with_interval,
 )
 from fedcredit.privacy.accounting.statement import EpsilonStatement, at_lenders
@@ -94,6 +95,7 @@ def lender_table(record: RunRecord) -> Table:
     beside = [name for name in ("alone", "pooled") if name in record.references]
     others = [record.references[name].evaluation.institutions for name in beside]
     own = None if record.own_intercept is None else record.own_intercept.institutions
+    sampled = f"train {sampled_by(record)}"
     rows = []
     for number, contract in enumerate(record.contracts, start=1):
         name = contract.institution
@@ -113,14 +115,14 @@ def lender_table(record: RunRecord) -> Table:
     return Table(
         title="Lenders",
         headings=(
-            "no.", "lender", "train loans", "held-out loans", "defaults", "bad rate", "AUC federated", "AUC interval",
+            "no.", "lender", sampled, "held-out loans", "defaults", "bad rate", "AUC federated", "AUC interval",
             *(f"AUC {SHORT_REFERENCE_NAMES[name]}" for name in beside), "mean PD / bad rate", "ratio interval",
             *(() if own is None else ("ratio, own intercept",)),
         ),
         num_labels=2,
         rows=tuple(rows),
         notes=(interval_note(record), f"{ABSENT}: a metric that needs a default, or both outcomes, in held-out loans."),
-        droppable=("ratio interval", "held-out loans", "bad rate", "AUC interval", "train loans"),
+        droppable=("ratio interval", "held-out loans", "bad rate", "AUC interval", sampled),
     )  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def _trial(prepared: Prepared, share: float) -> Prepared:
             num_features,
             cap,
             loans_of_borrower=prepared.experiment.privacy.loans_in_sample,
-        )  # fmt: skip
+        )
         for contract in prepared.contracts.contracts
     )
     return replace(prepared, experiment=experiment, fingerprint=_FINGERPRINT, institutions=made_up)

@@ -32,6 +32,7 @@ class PrivacyPlan:
         noise_multiplier: lender -> sigma, the noise's standard deviation over ``clipping_norm``.
         events: lender -> everything it does in the whole run.
         num_rounds: rounds of the run.
+        sampled: what a step samples, ``"loans"`` or ``"borrowers"``.
     """
 
     unit: str
@@ -42,6 +43,7 @@ class PrivacyPlan:
     noise_multiplier: Mapping[str, float]
     events: Mapping[str, Event]
     num_rounds: int
+    sampled: str = "loans"
 
     @property
     def is_private(self) -> bool:
@@ -122,6 +124,7 @@ def plan_privacy(
             for name, pair in rates.items()
         },
         num_rounds=num_rounds,
+        sampled=privacy.sampled,
     )
 
 

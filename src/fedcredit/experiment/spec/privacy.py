@@ -64,10 +64,14 @@ class Privacy(Part):
         return self
 
     @property
+    def sampled(self) -> Literal["loans", "borrowers"]:
+        """What a step samples, and what a contract counts."""
+        return "borrowers" if self.borrower_mechanism == "borrower_sampling" else "loans"
+
+    @property
     def loans_in_sample(self) -> int:
         """How many loans come into a step together at most, so that together they stay within the clipping norm."""
-        is_joint = self.borrower_mechanism == "borrower_sampling"
-        return (self.max_loans_per_borrower or 1) if is_joint else 1
+        return (self.max_loans_per_borrower or 1) if self.sampled == "borrowers" else 1
 
     @property
     def samples_in_unit(self) -> int:
