@@ -55,10 +55,8 @@ def test_trainers_agree_and_ledgers_are_charged_for_borrowers(tmp_path: Path, me
         page = (folder / "privacy.md").read_text(encoding="utf-8")
         assert "One borrower at one lender, with all its training loans there, of which at most 2 are kept" in page
         assert read_record(folder).statement == record.statement
-    assert all(
-        weights["compiled"][name] == pytest.approx(weights["vectorised"][name], abs=1e-5)
-        for name in weights["compiled"]
-    )
+    for name, compiled in weights["compiled"].items():
+        assert compiled == pytest.approx(weights["vectorised"][name], abs=1e-5)
 
 
 def test_loan_level_run_tells_what_the_borrower_with_most_loans_loses(tmp_path: Path) -> None:
@@ -66,9 +64,8 @@ def test_loan_level_run_tells_what_the_borrower_with_most_loans_loses(tmp_path: 
     statement = EpsilonStatement.from_json(record.statement or {})
     assert statement.worst_off[1].num_loans == (3,)
     assert statement.worst_off[1].epsilon.value > 2.0 * statement.worst.value
-    assert any(
-        "for the worst-off borrower of this table at one lender (3 loans)" in told for told in record.statement_lines
-    )
+    [told] = [line for line in record.statement_lines if "worst-off" in line]
+    assert told.endswith("for the worst-off borrower of this table at one lender (3 loans)")
     assert max(statement.worst_off) == 2
 
 

@@ -129,7 +129,7 @@ def test_mean_lower_bound_over_twenty_runs_is_what_is_promised(num_canaries: int
 
 
 def audited_borrowers(
-    local_round: LocalRound, event: Event, *, loans_in_sample: int, samples_in_unit: int, num_canaries: int = 400
+    local_round: LocalRound, event: Event, *, loans_in_sample: int, samples_in_unit: int, num_canaries: int = 300
 ) -> Findings:
     settings = replace(
         SETTINGS, clipping_norm=1.0 / loans_in_sample, noise_multiplier=event.noise_multiplier * loans_in_sample
@@ -161,6 +161,7 @@ def test_sampled_borrowers_keep_their_claim_and_loans_that_do_not_share_the_norm
     assert found(alone).verdict == CONTRADICTED
 
 
+@pytest.mark.long
 def test_loans_of_a_borrower_keep_the_mixtures_claim_and_break_that_of_one_loan() -> None:
     event = replace(EVENT, noise_multiplier=2.0)
     honest = audited_borrowers(trainer("compiled"), for_rows(event, 5), loans_in_sample=1, samples_in_unit=5)

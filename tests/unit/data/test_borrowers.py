@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -64,7 +65,7 @@ def test_each_borrower_keeps_as_many_loans_as_allowed_side_by_side(keys: list[st
     rows, starts = capped(np.arange(len(keys)), portfolio, cap(most))
     assert starts is not None
     assert (starts[0], starts[-1]) == (0, len(rows))
-    groups = [rows[start:stop].tolist() for start, stop in zip(starts[:-1], starts[1:], strict=True)]
+    groups = [rows[start:stop].tolist() for start, stop in pairwise(starts)]
     assert [{keys[row] for row in group} for group in groups] == [{key} for key in dict.fromkeys(keys)]
     assert {keys[group[0]]: len(group) for group in groups} == {k: min(n, most) for k, n in Counter(keys).items()}
     assert all(group == sorted(set(group)) for group in groups)
@@ -113,7 +114,7 @@ def test_only_training_loans_are_capped_and_contracts_count_what_is_sampled(mech
 
 def test_a_table_without_a_borrower_key_is_refused_by_name() -> None:
     for ask in (build_institutions, count_train_loans):
-        with pytest.raises(InputError, match="toy names no borrower key.*privacy=loan_level"):
+        with pytest.raises(InputError, match=r"toy names no borrower key.*privacy=loan_level"):
             ask(borrower_level("borrower_sampling"), toy(None))
 
 

@@ -12,7 +12,7 @@ from fedcredit.config import compose
 from fedcredit.experiment import ahead
 from fedcredit.experiment.ahead import account_ahead, calibrations
 from fedcredit.experiment.runner import run
-from fedcredit.privacy.accounting import accountants
+from fedcredit.privacy.accounting import accountants, renyi
 
 GERMAN = (
     "portfolio=german", "partition=quantity", "partition.num_institutions=3", "privacy.target_delta=1e-4",
@@ -29,7 +29,7 @@ def silent(stage: str, done: int, total: int) -> None:
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("FEDCREDIT_CACHE", str(tmp_path / "cache"))
     accountants._epsilon.cache_clear()
-    accountants._renyi.cache_clear()
+    renyi.renyi_curve.cache_clear()
     yield tmp_path / "cache"
     accountants._epsilon.cache_clear()
 
@@ -50,13 +50,13 @@ def test_no_run_prices_anything_that_was_not_priced_ahead(
     experiment = compose(None, [*GERMAN, *typed, f"results_dir={tmp_path}"])
     account_ahead([experiment], num_workers=1, progress=silent)
     accountants._epsilon.cache_clear()
-    accountants._renyi.cache_clear()
+    renyi.renyi_curve.cache_clear()
 
     def priced(*_: object) -> float:
         raise AssertionError("a price was made inside the run")
 
     monkeypatch.setattr(accountants, "_smallest_bound", priced)
-    monkeypatch.setattr(accountants, "_computed_renyi", priced)
+    monkeypatch.setattr(renyi, "_computed_renyi", priced)
     assert run(experiment, progress=False).statement is not None
 
 

@@ -20,12 +20,10 @@ not in the user's cache.
 from __future__ import annotations
 
 import functools
-import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +38,7 @@ from fedcredit.privacy.accounting.events import (
     rows_of,
     simplest,
 )
+from fedcredit.privacy.accounting.renyi import renyi_curve
 
 FINEST_DEFAULT_GRID = 1e-4
 _COARSENING = 10.0
@@ -209,13 +208,10 @@ def cache_key(events: Events) -> list[list[float]]:
         Rate, noise and steps of each; and rows, where they are several.
     """
     return [
-        [e.sampling_probability, e.noise_multiplier, e.num_steps, *([e.max_rows] if _is_mixture(e) else [])]
-        for e in events
+        [event.sampling_probability, event.noise_multiplier, event.num_steps]
+        + ([event.max_rows] if isinstance(event, MixtureGaussianSteps) else [])
+        for event in events
     ]
-
-
-def _is_mixture(event: Event) -> TypeGuard[MixtureGaussianSteps]:
-    return isinstance(event, MixtureGaussianSteps)
 
 
 def _merged(events: Iterable[Event]) -> Events:
@@ -338,7 +334,7 @@ def _gaussian_epsilon(events: Events, delta: float) -> float:
 
 
 def _renyi_epsilon(events: Events, delta: float) -> float:
-    curves = [_renyi(one_step(event)) for event in events]
+    curves = [renyi_curve(one_step(event)) for event in events]
     orders = curves[0].orders
     total = sum(event.num_steps * curve.divergences for event, curve in zip(events, curves, strict=True))
     total = np.where(total >= 0.0, total, np.inf)
@@ -346,54 +342,3 @@ def _renyi_epsilon(events: Events, delta: float) -> float:
     if bool(np.any(delta**2 + np.expm1(-total) > 0.0)):
         return 0.0
     return max(0.0, float(np.min(bounds)))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _RenyiCurve:
-    """Renyi divergences of one step, at the library's orders; both ``[orders]``."""
-
-    orders: NDArray[np.float64]
-    divergences: NDArray[np.float64]
-
-
-@functools.lru_cache(maxsize=4096)
-def _renyi(event: Event) -> _RenyiCurve:
-    inputs = {"q": event.sampling_probability, "noise_multiplier": event.noise_multiplier}
-    inputs |= {"rows": event.max_rows} if _is_mixture(event) else {}
-    stored = cache.load("renyi", inputs)
-    if stored is None:
-        stored = _computed_renyi(event)
-        cache.store("renyi", inputs, stored)
-    orders, divergences = (np.array(stored[name], dtype=np.float64) for name in ("orders", "divergences"))
-    for array in (orders, divergences):
-        array.setflags(write=False)
-    return _RenyiCurve(orders=orders, divergences=divergences)
-
-
-def _computed_renyi(event: Event) -> dict[str, list[float]]:
-    import dp_accounting
-
-    accountant = dp_accounting.rdp.RdpAccountant()
-    if isinstance(event, MixtureGaussianSteps):
-        orders = [float(order) for order in accountant.orders]
-        return {"orders": orders, "divergences": [float(x) for x in mixture.renyi(event, orders)]}
-    gaussian = dp_accounting.GaussianDpEvent(event.noise_multiplier)
-    step = dp_accounting.PoissonSampledDpEvent(event.sampling_probability, gaussian)
-    with _silent_about_left_out_orders(), np.errstate(over="ignore", invalid="ignore"):
-        accountant.compose(step)
-    return {"orders": [float(order) for order in accountant.orders], "divergences": [float(x) for x in accountant.rdp]}
-
-
-@contextmanager
-def _silent_about_left_out_orders() -> Iterator[None]:
-    """An order whose series does not converge is infinite, which is safe; the library warns of each."""
-
-    def is_kept(record: logging.LogRecord) -> bool:
-        return "Excluding this order" not in str(record.msg)
-
-    logger = logging.getLogger("absl")
-    logger.addFilter(is_kept)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_kept)
