@@ -45,6 +45,7 @@ _COARSENING = 10.0
 _SETTLED = 0.005
 _MAX_GRID_POINTS = 2**23
 _MAX_STEP_POINTS = 2**21
+_CHEAP_ROWS = 4  # a step of more rows costs as many times as long at each point, so it gets fewer
 _MIN_PLD_DELTA = 1e-10
 _CLOSED_FORM_TOLERANCE = 1e-12
 
@@ -282,7 +283,8 @@ def finest_grid(events: Events) -> float:
     deviation = math.sqrt(sum(event.num_steps * _loss_variance(event) for event in events))
     noise = min(event.noise_multiplier / rows_of(event) for event in events)
     widest = 0.5 / noise**2 + 10.0 / noise
-    return max((20.0 * deviation + widest) / _MAX_GRID_POINTS, widest / _MAX_STEP_POINTS)
+    most_rows = max(_CHEAP_ROWS, *(rows_of(event) for event in events))
+    return max((20.0 * deviation + widest) / _MAX_GRID_POINTS, widest * most_rows / (_MAX_STEP_POINTS * _CHEAP_ROWS))
 
 
 def _loss_variance(event: Event) -> float:

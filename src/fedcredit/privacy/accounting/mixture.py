@@ -33,6 +33,7 @@ _NEWTON_STEPS = 40
 _MOST_RENYI_POINTS = 2**17
 _RENYI_REACH = 40.0
 _RENYI_SLACK = 1e-9
+_LARGE_LOSS = 600.0  # above it exp(loss) and the tails it multiplies leave the range of float64
 
 
 def shifts(event: MixtureGaussianSteps) -> tuple[Floats, float]:
@@ -66,27 +67,31 @@ def losses(event: MixtureGaussianSteps, grid: float) -> Any:  # noqa: ANN401 (dp
         A ``PrivacyLossDistribution``.
     """
     from dp_accounting.pld import pld_pmf, privacy_loss_distribution
-    from scipy.special import ndtr
+    from scipy.special import log_ndtr, logsumexp, ndtr
 
     chances, beyond = shifts(event)
     sigma, places = event.noise_multiplier, np.arange(len(chances))
     reach = _FAR * sigma
     table = np.linspace(-reach, _upper_end(chances, sigma), _TABLE_POINTS)
     levels = _loss(table, chances, sigma)[0]
-    floor = math.log(chances[0])
+    floor = event.max_rows * math.log1p(-event.sampling_probability)
 
     def removed(epsilons: Floats) -> Floats:
         """P against Q."""
         place = _places(epsilons, table, levels, chances, sigma)
         above = ndtr((places[:, np.newaxis] - place) / sigma)
-        found: Floats = chances @ above - np.exp(epsilons) * above[0] + beyond
+        found: Floats = chances @ above - np.exp(epsilons + log_ndtr(-place / sigma)) + beyond
         return np.where(epsilons <= floor, -np.expm1(np.minimum(epsilons, 0.0)), found)
 
     def added(epsilons: Floats) -> Floats:
         """Q against P."""
         place = _places(-epsilons, table, levels, chances, sigma)
-        below = ndtr((place - places[:, np.newaxis]) / sigma)
-        found: Floats = below[0] - np.exp(epsilons) * (chances @ below)
+        below = (place - places[:, np.newaxis]) / sigma
+        if epsilons[-1] < _LARGE_LOSS:
+            mixed = np.exp(epsilons) * (chances @ ndtr(below))
+        else:
+            mixed = np.exp(epsilons + logsumexp(log_ndtr(below), axis=0, b=chances[:, np.newaxis]))
+        found: Floats = ndtr(below[0]) - mixed
         return np.where(-epsilons <= floor, 0.0, found)
 
     ends = levels[0], levels[-1]
@@ -169,7 +174,8 @@ def log_second_moment(event: MixtureGaussianSteps) -> float:
     chances, _ = shifts(event)
     rate = event.sampling_probability
     inner = np.logaddexp(math.log1p(-rate), math.log(rate) + np.arange(len(chances)) / event.noise_multiplier**2)
-    return _log_sum(np.log(chances) + event.max_rows * inner)
+    with np.errstate(divide="ignore"):
+        return _log_sum(np.log(chances) + event.max_rows * inner)
 
 
 def _upper_end(chances: Floats, sigma: float) -> float:
