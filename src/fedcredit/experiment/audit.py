@@ -1,9 +1,10 @@
 """An audit of what an experiment's trainer releases, step by step, against the epsilon it claims.
 
 The trainer's own local round runs, not a copy of it: its sampling, clipping, noise and divisor, on a table of
-canaries (`fedcredit.privacy.auditing.canaries`). A round has one local step of plain gradient descent from zero
-parameters, so that each released sum can be read off the parameters that come back. Lenders whose rate, steps and
-noise are equal are audited once. No loan is read beyond counting, and no ledger is charged.
+canaries (`fedcredit.privacy.auditing.canaries`), each a loan, or a borrower with as many loans as are kept. A round
+has one local step of plain gradient descent from zero parameters, so that each released sum can be read off the
+parameters that come back. Lenders whose rate, steps and noise are equal are audited once. No loan is read beyond
+counting, and no ledger is charged.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class Claim:
         num_steps: steps of the whole run that are audited.
         delta: the claim's delta.
         basis: where ``events`` come from, in words.
+        loans_in_sample: loans of a borrower that are sampled together, 1 where loans are sampled.
+        samples_in_unit: loans of a borrower that are sampled one by one, 1 where the unit is a loan.
     """
 
     lenders: tuple[str, ...]
@@ -62,6 +65,13 @@ class Claim:
     num_steps: int
     delta: float
     basis: str
+    loans_in_sample: int = 1
+    samples_in_unit: int = 1
+
+    @property
+    def loans_in_unit(self) -> int:
+        """How many rows a canary has."""
+        return self.loans_in_sample * self.samples_in_unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +178,10 @@ def audit(
     for number, claim in enumerate(claims, start=1):
         family = ClaimFamily(events=claim.events, delta=claim.delta)
         streams = {name: _stream(claim, seed, name) for name in ("coins", "sampling", "noise", "split")}
-        canaries = plant(num_canaries=num_canaries, clipping_norm=claim.settings.clipping_norm, coins=streams["coins"])
+        canaries = plant(
+            num_canaries=num_canaries, clipping_norm=claim.settings.clipping_norm, coins=streams["coins"],
+            num_rows=claim.loans_in_unit,
+        )  # fmt: skip
         scores, num_draws = canary_scores(
             found, claim, canaries, sampling=streams["sampling"], noise=streams["noise"],
             progress=None if progress is None else _stage(progress, number, len(claims)),
@@ -208,17 +221,22 @@ def canary_scores(
     network = DefaultNetwork(num_features=num_canaries, hidden=())
     start = np.zeros(network.num_parameters, dtype=np.float32)
     settings = replace(claim.settings, num_steps=1, optimiser=Sgd(learning_rate=1.0), proximal_weight=0.0)
-    unit = -settings.divisor / settings.clipping_norm
+    together = claim.loans_in_sample
+    unit = -settings.divisor / (settings.clipping_norm * together)
+    starts = np.arange(0, len(canaries.default) + 1, together) if together > 1 else None
     scores, num_draws = np.zeros(num_canaries), 0
     for server_round in range(1, claim.num_steps + 1):
         outcome = local_round(
             network, start, canaries.features, canaries.default, settings=settings,
-            streams=RoundStreams(sampling=sampling, noise=noise, server_round=server_round),
+            streams=RoundStreams(
+                sampling=sampling, noise=noise, server_round=server_round, borrower_starts=starts
+            ),
         )  # fmt: skip
         num_draws += outcome.num_noise_draws
         scores += log_likelihood_ratios(
             unit * outcome.parameters[:num_canaries].astype(np.float64),
-            sampling_probability=settings.sampling_probability, noise_multiplier=settings.noise_multiplier,
+            sampling_probability=settings.sampling_probability,
+            noise_multiplier=settings.noise_multiplier / together, max_rows=claim.samples_in_unit,
         )  # fmt: skip
         if progress is not None and (server_round % _SAYS_EVERY == 0 or server_round == claim.num_steps):
             progress(server_round, claim.num_steps)
@@ -242,6 +260,8 @@ def _claims(
             num_steps=planned.num_steps,
             delta=plan.target_delta,
             basis=basis,
+            loans_in_sample=experiment.privacy.loans_in_sample,
+            samples_in_unit=experiment.privacy.samples_in_unit,
         )
     return tuple(groups.values())
 

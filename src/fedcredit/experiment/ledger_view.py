@@ -20,7 +20,7 @@ from fedcredit.experiment.record import RECORD_FILE, RunRecord, read_record
 from fedcredit.experiment.wording import Table, epsilon_text, readable, statement_of
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.chain import BrokenLedgerError, broken
-from fedcredit.privacy.accounting.events import Events, GaussianSteps
+from fedcredit.privacy.accounting.events import Event, Events, rows_of
 from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER, LedgerContent, ledger_path, ledgers_in, read_ledger
 from fedcredit.privacy.accounting.releases import FEDERATION, RELEASES
 
@@ -272,7 +272,12 @@ def _spending_row(ledger: LedgerContent, name: str | None, delta: float) -> tupl
 
 def _events_text(events: Events) -> str:
     return (
-        "; ".join(f"{e.num_steps}: {e.sampling_probability:.4g} x {e.noise_multiplier:.4g}" for e in events) or "none"
+        "; ".join(
+            f"{e.num_steps}: {e.sampling_probability:.4g} x {e.noise_multiplier:.4g}"
+            + (f", {rows_of(e)} rows of one borrower" if rows_of(e) > 1 else "")
+            for e in events
+        )
+        or "none"
     )
 
 
@@ -302,9 +307,10 @@ def _rows(ledger: LedgerContent) -> Iterator[dict[str, object]]:
         }
 
 
-def _event(event: GaussianSteps) -> dict[str, float | int]:
+def _event(event: Event) -> dict[str, float | int]:
     return {
         "sampling_probability": event.sampling_probability,
         "noise_multiplier": event.noise_multiplier,
         "num_steps": event.num_steps,
+        "max_rows": rows_of(event),
     }

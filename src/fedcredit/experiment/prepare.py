@@ -79,7 +79,7 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
     institutions = build_institutions(experiment, portfolio)
     terms = agree(
         experiment,
-        {institution.name: institution.train.num_loans for institution in institutions},
+        {institution.name: institution.train.num_sampled for institution in institutions},
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
     )
     stop = planned_stop(experiment, terms.plan)
@@ -147,6 +147,9 @@ def predict_pd(
 def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan) -> LocalSettings:
     """Gather the public constants of one lender's local rounds.
 
+    Where borrowers are sampled, each of a borrower's m loans is clipped to C / m, and the noise on the sum is still
+    sigma C: m sigma times the norm of one loan.
+
     Args:
         experiment: the experiment.
         contract: the lender's contract.
@@ -156,12 +159,15 @@ def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan
         The settings; no clipping and no noise where the plan is not private, or the server adds the noise.
     """
     share = noise_share(experiment.privacy, len(plan.events))
+    num_loans = experiment.privacy.loans_in_sample
     return LocalSettings(
         num_steps=contract.local_steps,
         sampling_probability=contract.sampling_probability,
         divisor=contract.divisor,
-        clipping_norm=plan.clipping_norm if plan.lenders_add_noise else float("inf"),
-        noise_multiplier=plan.noise_multiplier[contract.institution] * share if plan.lenders_add_noise else 0.0,
+        clipping_norm=plan.clipping_norm / num_loans if plan.lenders_add_noise else float("inf"),
+        noise_multiplier=(
+            plan.noise_multiplier[contract.institution] * num_loans * share if plan.lenders_add_noise else 0.0
+        ),
         optimiser=experiment.training.optimiser,
         proximal_weight=experiment.training.proximal_weight,
         pos_weight=experiment.network.pos_weight,

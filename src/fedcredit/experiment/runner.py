@@ -20,7 +20,7 @@ from fedcredit.experiment.environment import environment
 from fedcredit.experiment.files import RunFolder, run_folder
 from fedcredit.experiment.ledger_heads import current_heads, kept_heads, with_heads
 from fedcredit.experiment.measure import Measured, measure
-from fedcredit.experiment.overlap import known_overlap
+from fedcredit.experiment.overlap import known_holdings, known_overlap
 from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare, server_noise
 from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
@@ -267,6 +267,8 @@ def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
             num_parameters=prepared.network.num_parameters,
         ),
         collusion=collusion(prepared.experiment, spent),
+        holdings=None if privacy.is_central else known_holdings(prepared.portfolio, prepared.institutions),
+        max_loans=privacy.max_loans_per_borrower,
     )
 
 
@@ -310,7 +312,7 @@ def _beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonStat
         return rest
     return [
         f"with the private references of this run released too: epsilon {epsilon_text(everything)} "
-        "for a borrower with one loan at one lender",
+        f"for a borrower {'' if statement.unit == 'borrower' else 'with one loan '}at one lender",
         *rest,
     ]
 

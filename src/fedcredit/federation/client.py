@@ -40,7 +40,7 @@ from fedcredit.federation.protocol import (
     write_train_reply,
 )
 from fedcredit.model.network import DefaultNetwork, to_pd
-from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.events import Event
 from fedcredit.privacy.accounting.ledger import NoiseDrawsError, PrivacyLedger, Release
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.cap import SpendingCap
@@ -75,7 +75,7 @@ class Lender:
     sampling: Stream
     noise: Stream
     ledger: PrivacyLedger | None
-    event: GaussianSteps | None
+    event: Event | None
     trainer: LocalRound
     predict: PredictLogit
     computed_by: str
@@ -163,8 +163,13 @@ def answer_train(lender: Lender, content: RecordDict) -> RecordDict:
     request = read_model_request(content, num_parameters=lender.network.num_parameters)
     _check_experiment(lender, request.fingerprint)
     release = _intend(lender, request)
-    streams = RoundStreams(sampling=lender.sampling, noise=lender.noise, server_round=request.server_round)
     loans = lender.institution.train
+    streams = RoundStreams(
+        sampling=lender.sampling,
+        noise=lender.noise,
+        server_round=request.server_round,
+        borrower_starts=loans.borrower_starts,
+    )
     outcome = lender.trainer(
         lender.network, request.parameters, loans.features, loans.default, settings=lender.settings, streams=streams
     )

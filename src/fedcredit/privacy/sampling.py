@@ -91,6 +91,22 @@ def poisson_batches(
             yield row[:size] if size < num_gaps else alone(step)
 
 
+def loans_of(borrowers: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Turn sampled borrowers into their loans, which lie side by side.
+
+    Args:
+        borrowers: indices of borrowers, ascending, ``[sampled]``.
+        starts: where each borrower's loans begin, and where the last one's end, ``[borrowers + 1]``.
+
+    Returns:
+        Indices of all their loans, ascending, ``[batch]``.
+    """
+    sizes = starts[borrowers + 1] - starts[borrowers]
+    before = np.cumsum(sizes) - sizes
+    loans: NDArray[np.int64] = np.arange(sizes.sum(), dtype=np.int64) + np.repeat(starts[borrowers] - before, sizes)
+    return loans
+
+
 def likely_largest_batch(num_loans: int, probability: float) -> int:
     """Return a number that a batch exceeds about once in a thousand million steps, from public numbers alone.
 
