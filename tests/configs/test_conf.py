@@ -17,6 +17,8 @@ OPTIONS = [(group, option) for group, options in config_groups().items() for opt
 NEEDED = {
     ("portfolio", "csv"): ["portfolio.path=loans.csv", "portfolio.schema_file=loans.yaml"],
     ("portfolio", "parquet"): ["portfolio.path=loans.parquet", "portfolio.schema_file=loans.yaml"],
+    ("strategy/cohort", "poisson"): ["privacy=institution_level"],
+    ("privacy", "secure_sum"): ["strategy.quorum=1"],
     ("partition", "natural"): ["partition.column=Bank"],
     ("partition", "bands"): ["partition.column=LIMIT_BAL"],
     ("split", "out_of_time"): ["split.train=[6,8]", "split.test={later:[20,23]}"],

@@ -28,6 +28,7 @@ from fedcredit.experiment.prepare import Prepared, predict_pd
 from fedcredit.experiment.record import ReferenceRecord
 from fedcredit.experiment.references import ReferenceScores, run_reference
 from fedcredit.experiment.spec import MarketPortfolio
+from fedcredit.experiment.trust import left_out_references
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import reference_release
 from fedcredit.privacy.accounting.statement import worst_epsilon
@@ -71,12 +72,14 @@ def measure(
         moved = with_own_intercepts(test, fitted_on=fitted_on)
         own, models[OWN_INTERCEPT] = _evaluate(prepared, moved), _pds(moved)
     references: dict[str, ReferenceRecord] = {}
-    for position, reference in enumerate(wanted.references):
-        progress("references", position, len(wanted.references))
+    left_out = left_out_references(prepared.experiment)
+    asked = [reference for reference in wanted.references if reference not in left_out]
+    for position, reference in enumerate(asked):
+        progress("references", position, len(asked))
         scores = run_reference(reference, prepared, ledgers=ledgers)
         references[reference], models[reference] = _reference(prepared, scores, test, ledgers), scores.pd
-    if wanted.references:
-        progress("references", len(wanted.references), len(wanted.references))
+    if asked:
+        progress("references", len(asked), len(asked))
     validated = _scored(prepared, parameters, lambda institution: institution.validation)
     return Measured(
         evaluation=_evaluate(prepared, test),

@@ -59,7 +59,8 @@ class RunRecord:
     ``own_intercept`` the evaluation after each lender moved the level to its own. ``seconds`` and
     ``environment`` say how long and where; they take no part in a comparison of runs. ``ledger_heads``
     are the digests of the last line of each lender's ledger. ``truth`` and ``shock`` exist for simulated
-    markets, ``windows`` for splits out of time.
+    markets, ``windows`` for splits out of time. ``stopped`` says where and why a cap ended the run before its planned
+    rounds.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -83,6 +84,7 @@ class RunRecord:
     truth: TruthRecord | None = None
     windows: Mapping[str, WindowRecord] = field(default_factory=dict)
     shock: ShockRecord | None = None
+    stopped: str | None = None
 
 
 _ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)
