@@ -12,22 +12,39 @@ else
 unexport FEDCREDIT_DATA
 endif
 
-.PHONY: help experiment frontier test test-long check mutants benchmark clean
+# What an epsilon rests on, by law: tests/README.md.
+PRIVACY_TESTS := tests/unit/privacy tests/unit/training tests/unit/experiment/attacks tests/unit/experiment/test_audit.py \
+	tests/unit/federation/test_client.py tests/unit/federation/test_protocol.py tests/unit/data/test_encoding.py \
+	tests/unit/test_seeds.py tests/contracts/test_replay.py tests/contracts/test_row_bits.py \
+	tests/contracts/test_sensitivity.py tests/contracts/test_trainers.py tests/oracles \
+	tests/statistical/test_audit.py tests/statistical/test_noise.py tests/statistical/test_sampling.py
+
+.PHONY: help experiment market frontier test test-long test-privacy check mutants mutants-generated benchmark clean
 help:
 	@echo "make experiment   privacy budgets compared: trains every arm, prints the table and the reports' paths"
+	@echo "make market       the README's table of the simulated market: every budget on five markets"
 	@echo "make frontier     the README's table: every budget and the stock recipe on ten splits"
 	@echo "make test         the test suite, but for what takes minutes"
 	@echo "make test-long    the rest of it: hundreds of audits, and a market of 400,000 borrowers"
+	@echo "make test-privacy what an epsilon rests on, in about two minutes on two free cores (tests/README.md)"
 	@echo "make check        ruff, mypy --strict, import directions"
 	@echo "make mutants      plants privacy bugs one by one; each must be killed by a named test; 10 minutes"
+	@echo "make mutants-generated  changes privacy/ and training/ at random; lists what no test notices; half an hour"
 	@echo "make benchmark    what runs cost, beside stock Flower; hours on 2 cores (BENCHMARK=--quick: minutes)"
 	@echo "make clean        remove the environment and what tools left behind; results/ stays"
 
 experiment: .venv/run.stamp
 	$(BIN)/fedcredit run --multirun 'experiments=privacy_budgets/*'
 
+market: .venv/run.stamp
+	$(BIN)/fedcredit run --multirun 'experiments=privacy_budgets/*' portfolio.market_seed=1,2,3,4,5 \
+		'seed=$${portfolio.market_seed}' 'split_seed=$${portfolio.market_seed}' results_dir=results/market \
+		'evaluation.references=[alone,pooled,oracle]'
+	$(BIN)/fedcredit show results/market --by kind --picture experiments/privacy_budgets/by_kind.png
+	$(BIN)/fedcredit show results/market --by lender
+
 frontier: .venv/run.stamp
-	$(BIN)/fedcredit run --multirun 'experiments=privacy_budgets/*,taiwan/stock_recipe' \
+	$(BIN)/fedcredit run --multirun 'experiments=taiwan_budgets/*,taiwan/stock_recipe' \
 		split_seed=1,2,3,4,5,6,7,8,9,10 'seed=$${split_seed}' 'evaluation.references=[alone,pooled,pooled_trees]' \
 		results_dir=results/frontier
 	$(BIN)/fedcredit show results/frontier --against taiwan/stock_recipe
@@ -38,6 +55,9 @@ test: .venv/dev.stamp
 test-long: .venv/dev.stamp
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) -m long
 
+test-privacy: .venv/dev.stamp
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) $(PRIVACY_TESTS)
+
 check: .venv/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
@@ -46,6 +66,9 @@ check: .venv/dev.stamp
 
 mutants: .venv/dev.stamp
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m mutants $(MUTANTS)
+
+mutants-generated: .venv/dev.stamp
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m mutants.generated $(GENERATED)
 
 benchmark: .venv/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCHMARK)

@@ -10,7 +10,7 @@ from benchmarks.processes import Clock, Cost, read_task, write_report
 if TYPE_CHECKING:
     from fedcredit.experiment.spec import Experiment
 
-EXPERIMENT = "privacy_budgets/epsilon_1"
+EXPERIMENT = "taiwan_budgets/epsilon_1"
 
 
 def main() -> None:

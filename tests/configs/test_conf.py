@@ -17,8 +17,11 @@ OPTIONS = [(group, option) for group, options in config_groups().items() for opt
 NEEDED = {
     ("portfolio", "csv"): ["portfolio.path=loans.csv", "portfolio.schema_file=loans.yaml"],
     ("portfolio", "parquet"): ["portfolio.path=loans.parquet", "portfolio.schema_file=loans.yaml"],
+    ("strategy/cohort", "poisson"): ["privacy=institution_level"],
+    ("privacy", "secure_sum"): ["strategy.quorum=1"],
     ("partition", "natural"): ["partition.column=Bank"],
     ("partition", "bands"): ["partition.column=LIMIT_BAL"],
+    ("split", "out_of_time"): ["split.train=[6,8]", "split.test={later:[20,23]}"],
 }
 STUDIES = Path(__file__).parents[2] / "experiments"
 
@@ -60,10 +63,10 @@ def test_every_study_has_a_readme_that_names_its_arms(study: str) -> None:
 
 
 def test_the_default_recipe_is_the_one_that_works_under_privacy() -> None:
-    experiment = compose()
-    assert experiment == compose("taiwan/loan_level", ["name=adhoc/run"])
+    experiment = compose("taiwan/loan_level")
     assert experiment == Experiment.model_validate(
         {
+            "name": "taiwan/loan_level",
             "portfolio": {"kind": "table", "table": "taiwan"},
             "partition": {"kind": "dirichlet"},
             "privacy": {"target_epsilon": 1.0},
@@ -72,8 +75,25 @@ def test_the_default_recipe_is_the_one_that_works_under_privacy() -> None:
     assert remarks(experiment) == ()
 
 
-def test_the_budgets_differ_in_their_target_alone() -> None:
-    arms = {name: compose(name) for name in experiment_names() if name.startswith("privacy_budgets/epsilon")}
+def test_the_default_is_the_simulated_market_with_the_same_recipe() -> None:
+    experiment, recipe = compose(), compose("taiwan/loan_level")
+    assert experiment == Experiment.model_validate(
+        {
+            "portfolio": {"kind": "market"},
+            "partition": {"kind": "natural", "column": "lender"},
+            "network": {"hidden": [], "prior_bad_rate": 0.022},
+            "privacy": {"target_epsilon": 1.0},
+        }
+    )
+    assert (experiment.training, experiment.strategy, experiment.privacy) == (
+        recipe.training, recipe.strategy, recipe.privacy
+    )  # fmt: skip
+    assert remarks(experiment) == ()
+
+
+@pytest.mark.parametrize("study", ["privacy_budgets", "taiwan_budgets"])
+def test_the_budgets_differ_in_their_target_alone(study: str) -> None:
+    arms = {name: compose(name) for name in experiment_names() if name.startswith(f"{study}/epsilon")}
     targets = sorted(str(arm.privacy.target_epsilon) for arm in arms.values())
     assert targets == ["0.5", "1.0", "2.0", "4.0", "8.0"]
     fixed = {

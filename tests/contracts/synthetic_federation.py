@@ -52,6 +52,10 @@ class Prepared:
     network: DefaultNetwork
     initial: NDArray[np.float32]
 
+    @property
+    def num_rounds(self) -> int:
+        return self.experiment.training.num_rounds
+
 
 def small_experiment(
     *,

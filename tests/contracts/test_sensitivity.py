@@ -134,7 +134,18 @@ CELLS = st.one_of(
 def test_a_neighbour_of_a_small_batch_moves_the_sum_by_at_most_the_clipping_norm(
     kind: str, data: st.DataObject
 ) -> None:
-    room = TRAINERS[kind]
+    check_a_small_batch(TRAINERS[kind], data)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", TRAINERS)
+@settings(max_examples=2000)
+@given(data=st.data())
+def test_two_thousand_small_batches_keep_the_law(kind: str, data: st.DataObject) -> None:
+    check_a_small_batch(TRAINERS[kind], data)
+
+
+def check_a_small_batch(room: Any, data: st.DataObject) -> None:  # noqa: ANN401
     hidden = tuple(data.draw(st.lists(st.integers(1, 20), max_size=2), label="hidden"))
     network = DefaultNetwork(
         num_features=3,

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.usefixtures("credit_data")
 SMALL = (
     "portfolio=german",
     "partition=iid",
+    "network=tanh16",
     "partition.num_institutions=3",
     "privacy.target_delta=1e-4",
     "privacy.target_epsilon=4",

@@ -21,6 +21,7 @@ from fedcredit.privacy.accounting.ledger import PrivacyLedger, read_ledger
 SMALL = (
     "portfolio=german",
     "partition=iid",
+    "network=tanh16",
     "partition.num_institutions=3",
     "privacy.target_delta=1e-4",
     "privacy.target_epsilon=4",
@@ -127,7 +128,11 @@ def test_a_rerun_over_a_ledger_that_lost_lines_is_refused_and_loses_nothing_more
 
 def test_an_update_that_no_ledger_knows_is_never_priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     intend, commit = PrivacyLedger.intend, PrivacyLedger.commit
-    monkeypatch.setattr(PrivacyLedger, "intend", lambda self, entry: entry.server_round == 4 or intend(self, entry))
+    monkeypatch.setattr(
+        PrivacyLedger,
+        "intend",
+        lambda self, entry, within: entry.server_round == 4 or intend(self, entry, within=within),
+    )
     monkeypatch.setattr(
         PrivacyLedger, "commit", lambda self, entry, num_noise_draws: entry.server_round == 4 or commit(
             self, entry, num_noise_draws

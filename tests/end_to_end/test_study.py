@@ -20,6 +20,7 @@ ARM = """# @package _global_
 defaults:
   - override /portfolio: german
   - override /partition: iid
+  - override /network: tanh16
   - _self_
 partition: {{num_institutions: 3}}
 privacy: {{target_epsilon: {epsilon}, target_delta: 1.0e-4}}

@@ -28,7 +28,8 @@ from fedcredit.experiment.sweep import Finished, SweepResult, run_sweep
 from fedcredit.experiment.workers import call_all, one_thread_each
 
 SMALL = [
-    "portfolio=german", "partition=quantity", "partition.num_institutions=3", "privacy.target_delta=1e-4",
+    "portfolio=german", "partition=quantity", "network=tanh16", "partition.num_institutions=3",
+    "privacy.target_delta=1e-4",
     "privacy.target_epsilon=.5", "training.num_rounds=3", "evaluation.every=3", "evaluation.references=[one_shot]",
 ]  # fmt: skip
 # Lenders of unlike rates, whose accounting needs the table.

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import logging
-import os
-import re
 import shutil
-import signal
 import sys
 import tempfile
-import time
-import traceback
-import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
-
-import pytest
 
 from mutants.inside import INSIDE
 from mutants.mutant import OUTSIDE, TRAINERS, Mutant, copy_tree, patched, planted
 from mutants.outside import OUTSIDE_TRAINERS
+from mutants.running import import_what_is_slow, run_tests
 
 ROOT = Path(__file__).resolve().parents[2]
-_TIME_LIMIT = 900.0
-_STATUS = re.compile(r"^(PASSED|FAILED|ERROR|XFAIL|SKIPPED) (tests/.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +30,7 @@ class Outcome:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for."""
     asked = _parser().parse_args(arguments)
-    _import_what_is_slow()
+    import_what_is_slow()
     chosen = [found for found in (*INSIDE, *OUTSIDE_TRAINERS) if asked.only in (found.bug, *found.killers, "all")]
     chosen = [found for found in chosen if not {*asked.without} & {*found.killers}]
     with tempfile.TemporaryDirectory(prefix="fedcredit-mutants-") as folder:
@@ -50,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         copy_tree(ROOT, tree)
         _check_patches(chosen)
         names = sorted({name for found in chosen for name in found.killers.values()})
-        healthy, seconds = _run(tree, names, cache=kept)
+        healthy, seconds = run_tests(tree, names, cache=kept)
         sick = [name for name in names if not _passes(healthy, name)]
         if sick:
             print("these tests do not pass on the source as it is:", *sick, sep="\n  ")
@@ -84,61 +72,13 @@ def _outcome(tree: Path, found: Mutant, *, kept: Path, cache: Path) -> Outcome:
     if not found.is_compiled and (kept / "compiled").exists():
         shutil.copytree(kept / "compiled", cache / "compiled")
     with planted(tree, found):
-        statuses, seconds = _run(tree, sorted(set(found.killers.values())), cache=cache)
+        statuses, seconds = run_tests(tree, sorted(set(found.killers.values())), cache=cache)
     shutil.rmtree(cache, ignore_errors=True)
     cells = {}
     for place, name in found.killers.items():
         of_test = [status for status, node in statuses if _is_of(node, name)]
         cells[place] = "killed" if "FAILED" in of_test else "LIVES" if "PASSED" in of_test else "BROKEN"
     return Outcome(mutant=found, cells=cells, seconds=seconds)
-
-
-def _run(tree: Path, names: Sequence[str], *, cache: Path) -> tuple[list[tuple[str, str]], float]:
-    """Run tests on a tree in a fork of this process, which has imported what is slow and nothing of the package."""
-    cache.mkdir(exist_ok=True)
-    report = cache.with_suffix(".report")
-    start = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        _test(tree, names, cache=cache, report=report)
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
-        if time.monotonic() - start > _TIME_LIMIT:
-            os.kill(child, signal.SIGKILL)
-        time.sleep(0.02)
-    found = _STATUS.findall(report.read_text(encoding="utf-8", errors="replace"))
-    if not found:
-        print(report.read_text(encoding="utf-8", errors="replace")[-2000:], file=sys.stderr)
-    return found, time.monotonic() - start
-
-
-def _test(tree: Path, names: Sequence[str], *, cache: Path, report: Path) -> NoReturn:
-    """Run pytest in a forked child, and end it."""
-    with report.open("wb") as file:
-        for descriptor in (1, 2):
-            os.dup2(file.fileno(), descriptor)
-    os.environ.update(FEDCREDIT_CACHE=str(cache), PYTHONPATH=str(tree / "src"))
-    os.chdir(tree)
-    sys.path.insert(0, str(tree / "src"))
-    try:
-        pytest.main(["-rA", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist", *names])
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
-
-
-def _import_what_is_slow() -> None:
-    """Import other people's packages once, so that a mutant costs its own import and its test."""
-    sys.dont_write_bytecode = True
-    for name in ("numba", "torch", "opacus", "scipy.stats", "dp_accounting.pld", "pydantic"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            importlib.import_module(name)
-    root = logging.getLogger()
-    root.handlers[:] = []
-    root.setLevel(logging.WARNING)
 
 
 def _is_of(node: str, name: str) -> bool:

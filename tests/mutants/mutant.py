@@ -13,7 +13,7 @@ TRAINERS = ("compiled", "vectorised", "reference")
 OUTSIDE = "outside"
 _PACKAGE = Path("src/fedcredit")
 # The kernel is compiled from its folder, and from the clipping constants.
-_COMPILED_FROM = ("training/compiled/", "privacy/mechanism.py")
+COMPILED_FROM = ("training/compiled/", "privacy/mechanism.py")
 
 
 class PatchError(ValueError):
@@ -46,7 +46,7 @@ class Mutant:
     @property
     def is_compiled(self) -> bool:
         """Whether the kernel must be compiled anew."""
-        return any(patch.file.startswith(_COMPILED_FROM) for patch in self.patches)
+        return any(patch.file.startswith(COMPILED_FROM) for patch in self.patches)
 
 
 def at(file: str, old: str, new: str) -> Patch:

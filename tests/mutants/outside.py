@@ -119,8 +119,41 @@ OUTSIDE_TRAINERS = (
         outside="tests/unit/privacy/accounting/test_calibration.py::test_search_never_gives_too_little_noise",
     ),
     mutant(
+        "server's noise forgets the largest weight",
+        at(
+            "federation/central.py",
+            "self._server.clipping_norm * self._largest_weight",
+            "self._server.clipping_norm / 10",
+        ),
+        outside="tests/unit/federation/test_central.py::test_the_noise_is_sigma_c_times_the_largest_weight",
+    ),
+    mutant(
+        "server's mean renormalised by who answers",
+        at("federation/central.py", "total / self._chance)", "total / (self._chance * max(1, len(replies))))"),
+        outside="tests/unit/federation/test_central.py::test_one_institution_moves_the_mean_by_no_more_than_its_bound_whatever_it_sends",
+    ),
+    mutant(
+        "lenders of a secure sum share the deviation and not the variance",
+        at("privacy/secure_sum.py", "1.0 / math.sqrt(num_lenders) if", "1.0 / num_lenders if"),
+        outside="tests/unit/privacy/test_secure_sum.py::test_the_sum_carries_the_noise_of_one_mechanism",
+    ),
+    mutant(
+        "cap looks at what was spent and not at what is asked for",
+        at(
+            "privacy/accounting/ledger.py",
+            "[*self._book.events(release.name), release.event]",
+            "self._book.events(release.name)",
+        ),
+        outside="tests/unit/privacy/test_cap.py::test_a_ledger_refuses_the_release_that_passes_the_cap_and_charges_nothing_for_it",
+    ),
+    mutant(
+        "every lender gets the federation's target",
+        at("privacy/budgets.py", "privacy.budgets.get(institution, privacy.target_epsilon)", "privacy.target_epsilon"),
+        outside="tests/unit/privacy/test_budgets.py::test_every_lender_gets_its_own_target_from_the_safe_side",
+    ),
+    mutant(
         "plan of one round priced for the run",
-        at("privacy/plan.py", "c.local_steps * num_rounds) for c", "c.local_steps) for c"),
+        at("privacy/plan.py", "c.local_steps * num_rounds, target_of", "c.local_steps, target_of"),
         outside="tests/unit/privacy/test_plan.py::test_rounds_add_up_to_the_run",
     ),
     mutant(

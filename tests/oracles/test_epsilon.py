@@ -16,6 +16,12 @@ from fedcredit.privacy.accounting.events import GaussianSteps
 
 DELTA = 1e-5
 
+RATES, NOISES, COUNTS = (
+    (0.002, 0.01, 0.043, 0.1, 0.25, 0.5),
+    (0.8, 1.0, 1.3, 1.7, 2.2, 3.0, 4.0, 6.0, 8.0, 12.0),
+    (1, 10, 50, 200, 460),
+)
+
 
 def steps(rate: float, noise: float, count: int) -> GaussianSteps:
     return GaussianSteps(sampling_probability=rate, noise_multiplier=noise, num_steps=count)
@@ -82,7 +88,15 @@ def delta_of_one_step(rate: float, noise: float, value: float) -> mpmath.mpf:
         return max(deltas)
 
 
-@pytest.mark.parametrize(("rate", "noise"), [*itertools.product([0.01, 0.25, 0.7], [1.0, 3.0]), (0.999, 4.0)])
+ONE_STEP = [*itertools.product([0.01, 0.25, 0.7], [1.0, 3.0]), (0.999, 4.0)]
+MORE_STEPS = sorted(
+    {*itertools.product([0.01, 0.03, 0.1, 0.25, 0.5, 0.7, 0.9], [0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 0.6])} - {*ONE_STEP}
+)
+
+
+@pytest.mark.parametrize(
+    ("rate", "noise"), [*ONE_STEP, *(pytest.param(*case, marks=pytest.mark.long) for case in MORE_STEPS)]
+)
 def test_one_sampled_step_equals_its_formula_in_fifty_digits(rate: float, noise: float) -> None:
     value = epsilon([steps(rate, noise, 1)], delta=DELTA).value
     exact = float(mpmath.findroot(lambda x: delta_of_one_step(rate, noise, x) / DELTA - 1, value))
@@ -111,6 +125,28 @@ def test_opacus_prv_agrees(rate: float, noise: float, count: int) -> None:
         accountant.history = [(noise, rate, count)]
         theirs = accountant.get_epsilon(DELTA)
     assert epsilon([steps(rate, noise, count)], delta=DELTA).value == pytest.approx(theirs, abs=0.03)
+
+
+@pytest.mark.long
+def test_on_three_hundred_points_the_bounds_are_ordered_and_opacus_prv_agrees() -> None:
+    """PRV is asked where it is quick and sound: epsilon from .1 to 12."""
+    agreed, points = 0, list(itertools.product(RATES, NOISES, COUNTS))
+    assert len(points) == 300
+    for rate, noise, count in points:
+        events = [steps(rate, noise, count)]
+        losses, renyi = pld_epsilon(events, delta=DELTA, grid=1e-3), quick_epsilon(events, delta=DELTA).value
+        # A coarse grid loosens many steps at a small rate.
+        assert renyi >= losses - 1e-9 or renyi >= pld_epsilon(events, delta=DELTA, grid=1e-4) - 1e-9
+        if 0.1 < losses < 12.0:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                from opacus.accountants import PRVAccountant
+
+                accountant = PRVAccountant()
+                accountant.history = [(noise, rate, count)]
+                assert epsilon(events, delta=DELTA).value == pytest.approx(accountant.get_epsilon(DELTA), abs=0.03)
+            agreed += 1
+    assert agreed >= 150
 
 
 def test_opacus_per_round_accountant_says_what_ours_says_of_one_round_and_less_than_the_run() -> None:

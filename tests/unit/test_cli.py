@@ -86,7 +86,7 @@ def test_cfg_job_prints_the_experiment_and_runs_nothing(capsys: pytest.CaptureFi
 def test_run_help_names_groups_and_experiments(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--help"]) == 0
     shown = capsys.readouterr().out
-    assert "partition: bands, dirichlet, iid, natural, quantity" in shown
+    assert "partition: bands, dirichlet, iid, lender, natural, quantity" in shown
     assert "experiments/privacy_budgets: epsilon_05" in shown
 
 

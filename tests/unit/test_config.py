@@ -77,7 +77,7 @@ MALFORMED = [
 @pytest.mark.parametrize(("override", "path", "help_given"), MALFORMED, ids=[case[0] for case in MALFORMED])
 def test_a_malformed_config_is_one_message_with_path_and_remedy(override: str, path: str, help_given: str) -> None:
     with pytest.raises(InputError) as caught:
-        compose(None, [override])
+        compose("taiwan/loan_level", [override])
     assert path in str(caught.value)
     assert help_given in str(caught.value)
 
@@ -106,7 +106,8 @@ def test_overrides_reach_the_experiment() -> None:
 
 def test_the_experiment_file_wins_over_the_defaults_and_the_caller_over_the_file() -> None:
     assert compose().training.num_rounds == 100
-    assert compose("privacy_budgets/no_privacy").training.num_rounds == 400
+    assert compose("privacy_budgets/no_privacy").training.num_rounds == 200
+    assert compose("taiwan_budgets/no_privacy").training.num_rounds == 400
     assert compose("privacy_budgets/no_privacy", ["training.num_rounds=5"]).training.num_rounds == 5
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,20 +12,26 @@ from typing import TYPE_CHECKING, Annotated
 import click
 import typer
 
-from fedcredit.cli import reproducing, studies
+from fedcredit.cli import attacking, reproducing, studies
+from fedcredit.cli.words import composed, console
 from fedcredit.errors import InputError, RunFailedError, crash_message
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fedcredit.data.market.settings import MarketSettings
     from fedcredit.experiment.record import RunRecord
     from fedcredit.experiment.spec import Experiment
     from fedcredit.experiment.sweep import Launcher, SweepResult
 
-_WIDTH_OF_A_FILE = 140
 _RESUME = {"--resume": True, "--no-resume": False}
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+
+class Grouping(StrEnum):
+    """What lenders are put together by."""
+
+    KIND = "kind"
+    LENDER = "lender"
+
 
 app = typer.Typer(
     name="fedcredit",
@@ -42,7 +49,9 @@ ledger_app = typer.Typer(help="What runs have spent: show, verify or export thei
 app.add_typer(config_app, name="config")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(studies.study_app, name="study")
+app.command(name="compare", help=studies.COMPARE_HELP)(studies.compare_places)
 app.command(help=reproducing.HELP)(reproducing.reproduce)
+app.command(help=attacking.HELP)(attacking.attack)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,13 +125,13 @@ def plan(
     from fedcredit.experiment.outlook import look_ahead, parse_counts
     from fedcredit.experiment.outlook_view import outlook_json, print_outlook
 
-    experiment = _composed(words or ())
+    experiment = composed(words or ())
     with RunDisplay(enabled=True) as display:
         outlook = look_ahead(experiment, num_loans=parse_counts(num_loans or ()), progress=display.stage)
     if as_json:
         typer.echo(outlook_json(outlook), nl=False)
     else:
-        print_outlook(outlook, _console())
+        print_outlook(outlook, console())
     return DONE if outlook.refusal is None else MISTAKE
 
 
@@ -143,12 +152,12 @@ def audit(
     from fedcredit.experiment.audit_run import audit_words
     from fedcredit.experiment.audit_view import audit_json, print_audit, write_audit
 
-    done = audit_words(words, compose=_composed, num_canaries=canaries, confidence=confidence, seed=seed)
+    done = audit_words(words, compose=composed, num_canaries=canaries, confidence=confidence, seed=seed)
     picture = write_audit(done.audit, done.folder if folder is None else folder)
     if as_json:
         typer.echo(audit_json(done.audit), nl=False)
     else:
-        print_audit(done.audit, _console())
+        print_audit(done.audit, console())
         typer.echo(f"\npicture: {picture}")
     return FAILED if done.audit.is_contradicted else DONE
 
@@ -157,6 +166,8 @@ def audit(
 def show(
     folders: Annotated[list[Path], typer.Argument(help="results, results/<study>, or a run's own folder")],
     against: Annotated[str | None, typer.Option(help="the arm that gaps over splits are taken against")] = None,
+    by: Annotated[Grouping | None, typer.Option(help="simulated markets by kind of lender, or by lender")] = None,
+    picture: Annotated[Path | None, typer.Option(help="with --by: draw the kinds of lenders into this png")] = None,
 ) -> None:
     """Print the records below the folders."""
     from fedcredit.experiment.record import read_record, record_folders
@@ -164,12 +175,29 @@ def show(
 
     places = record_folders(folders)
     records = [read_record(place) for place in places]
-    if len(records) == 1 and against is None:
+    if by is not None:
+        from fedcredit.experiment.by_group import group_table
+        from fedcredit.experiment.show import TableView
+
+        console().print(TableView(group_table(records, by.value)))
+        if picture is not None:
+            _write_group_picture(records, picture)
+    elif len(records) == 1 and against is None:
         from fedcredit.experiment.report import report_of
 
-        print_run(records[0], _console(), report=report_of(records[0], places[0]))
+        print_run(records[0], console(), report=report_of(records[0], places[0]))
     else:
-        print_study(records, _console(), against=against)
+        print_study(records, console(), against=against)
+
+
+def _write_group_picture(records: Sequence[RunRecord], path: Path) -> None:
+    from fedcredit.experiment.group_picture import group_picture
+
+    drawn = group_picture(records)
+    if drawn is None:
+        raise InputError("picture needs runs on the simulated market at two budgets or more")
+    path.write_bytes(drawn.png)
+    typer.echo(f"\npicture: {path}")
 
 
 @data_app.command(help="Draft a schema for a table of your own (csv or parquet); prints yaml.")
@@ -230,7 +258,7 @@ def check(
     settings = _market(borrowers, seed, shock, shock_month, forbearance)
     with RunDisplay(enabled=sys.stderr.isatty()) as display:
         figures = measure(settings, progress=display.stage)
-    print_bands(figures, _console())
+    print_bands(figures, console())
     return DONE if all(figure.passes for figure in figures) else FAILED
 
 
@@ -261,7 +289,7 @@ def show_ledgers(
     from fedcredit.experiment.ledger_view import show_table
     from fedcredit.experiment.show import TableView
 
-    _console().print(TableView(show_table(place, delta=delta)))
+    console().print(TableView(show_table(place, delta=delta)))
 
 
 @ledger_app.command(name="verify", help="Check ledgers line by line; exit code 1 names the first bad line of each.")
@@ -287,13 +315,6 @@ def export(
     typer.echo((export_json if as_json else export_csv)(ledgers), nl=False)
 
 
-def _composed(words: Sequence[str]) -> Experiment:
-    """Compose what is typed as for run, where a word that sets nothing names an experiment."""
-    from fedcredit.config import compose
-
-    return compose(None, [word if "=" in word or word.startswith("~") else f"experiments={word}" for word in words])
-
-
 def _single(experiment: Experiment, *, resume: bool) -> int:
     from fedcredit.experiment.runner import run as run_experiment
 
@@ -308,7 +329,7 @@ def _print_run(record: RunRecord) -> None:
     from fedcredit.experiment.validate import experiment_from_data
 
     folder = run_folder(experiment_from_data(record.experiment), record.fingerprint)
-    print_run(record, _console(), report=folder.path / REPORT_FILE)
+    print_run(record, console(), report=folder.path / REPORT_FILE)
 
 
 def _sweep(experiments: Sequence[Experiment], launcher: Launcher, *, resume: bool) -> int:
@@ -336,11 +357,5 @@ def _print_sweep(result: SweepResult) -> None:
 
         studies = {record.name.partition("/")[0] for record in records}
         folder = Path(str(records[0].experiment["results_dir"])) / (studies.pop() if len(studies) == 1 else "multirun")
-        print_study(records, _console(), report=write_study_report(records, folder / REPORT_FILE))
+        print_study(records, console(), report=write_study_report(records, folder / REPORT_FILE))
     typer.echo(f"\n{result.cost_line()}")
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)

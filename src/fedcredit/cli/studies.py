@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from fedcredit.cli.words import console
 
+if TYPE_CHECKING:
     from fedcredit.experiment.record import RunRecord
     from fedcredit.experiment.spec import Experiment
     from fedcredit.experiment.studies import Progress, Study
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DONE, FAILED, MISTAKE = 0, 1, 2
+COMPARE_HELP = "Compare arms over seeds: means, intervals, and paired differences against one of them."
+
+
+class Output(StrEnum):
+    """How a comparison is printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    LATEX = "latex"
+
+
 study_app = typer.Typer(help="Whole studies: run, status, report, expect.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="a folder of experiments/, for example privacy_budgets")]
 Seeds = Annotated[str | None, typer.Option(help="1,2,3 instead of the study's own seeds")]
@@ -57,7 +69,7 @@ def status(name: Name, words: Words = None, seeds: Seeds = None) -> int:
         rows=rows,
         droppable=("folder",),
     )
-    _console().print(TableView(table))
+    console().print(TableView(table))
     return DONE if finished == len(found) else FAILED
 
 
@@ -76,6 +88,37 @@ def expect(name: Name, words: Words = None, seeds: Seeds = None) -> None:
     study, lines = _lines(name, words, seeds)
     chosen = _seeds(seeds) or study.told.seeds
     typer.echo(str(write_expectations(study, expectations(study, _finished(study, lines), seeds=chosen))))
+
+
+def compare_places(
+    places: Annotated[list[str], typer.Argument(help="results folders, folders above some, or names of studies")],
+    by: Annotated[str, typer.Option(help="a key to order arms by, for example privacy.target_epsilon")] = "",
+    reference: Annotated[str | None, typer.Option(help="the arm that differences are taken against")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="a path into a record; may repeat")] = None,
+    confidence: Annotated[float, typer.Option(help="of the intervals")] = 0.95,
+    output: Annotated[Output, typer.Option(help="how to print it")] = Output.TABLE,
+) -> None:
+    """Print a comparison of all finished runs of some places."""
+    from fedcredit.experiment.compare import METRICS, compare
+    from fedcredit.experiment.compare_view import comparison_csv, comparison_latex, comparison_table
+    from fedcredit.experiment.show import TableView
+
+    records = [record for place in places for record in _records_of(place)]
+    chosen = tuple(metric) if metric else METRICS
+    found = compare(records, by=by, reference=reference, metrics=chosen, confidence=confidence)
+    if output is Output.TABLE:
+        console().print(TableView(comparison_table(found)))
+    else:
+        typer.echo((comparison_csv if output is Output.CSV else comparison_latex)(found), nl=False)
+
+
+def _records_of(place: str) -> list[RunRecord]:
+    from fedcredit.experiment.record import read_record, record_folders
+
+    if not Path(place).exists() and is_study(place):
+        study, lines = _lines(place, None, None)
+        return _finished(study, lines)
+    return [read_record(folder) for folder in record_folders([Path(place)])]
 
 
 def judge_study(name: str, *, switches: Sequence[str], into: Path | None, as_json: bool) -> int:
@@ -113,7 +156,7 @@ def judge_study(name: str, *, switches: Sequence[str], into: Path | None, as_jso
         told = [{**item.expected.model_dump(), "measured": item.measured, "verdict": item.verdict} for item in judged]
         typer.echo(json.dumps(to_jsonable(told), indent=2))
     else:
-        _console().print(TableView(judgement_table(study, judged)))
+        console().print(TableView(judgement_table(study, judged)))
     return FAILED if result.failures() or any(item.verdict == DIFFERENT for item in judged) else DONE
 
 
@@ -191,17 +234,9 @@ def _report(study: Study, records: Sequence[RunRecord]) -> None:
     folder = Path(str(records[0].experiment["results_dir"])) / study.name
     against = None if study.told.reference is None else f"{study.name}/{study.told.reference}"
     page = write_study_report(records, folder / REPORT_FILE, against=against)
-    print_study(records, _console(), report=page, against=against)
+    print_study(records, console(), report=page, against=against)
 
 
 def _say_failures(result: SweepResult) -> None:
     for label, outcome in result.failures():
         typer.echo(f"error: {label}: {outcome.text}", err=True)
-
-
-def _console() -> Console:
-    import sys
-
-    from rich.console import Console
-
-    return Console() if sys.stdout.isatty() else Console(width=140)

@@ -88,10 +88,19 @@ def expected_maximum_profit(
         InputError: if the arrays are not scored loans.
     """
     hull = roc_hull(pd, default)
-    return None if hull is None else _expected(hull, LossAndReturn() if terms is None else terms)
+    return None if hull is None else profit_of_hull(hull, LossAndReturn() if terms is None else terms)
 
 
-def _expected(hull: RocHull, terms: LossAndReturn) -> MaximumProfit:
+def profit_of_hull(hull: RocHull, terms: LossAndReturn) -> MaximumProfit:
+    """Return the expected maximum profit of a hull, whatever it was made from.
+
+    Args:
+        hull: the corners of a ROC curve and the bad rate.
+        terms: losses and returns.
+
+    Returns:
+        Profit and rejected share.
+    """
     saved = hull.bad_rate * hull.bads_rejected
     forgone = terms.return_rate * (1.0 - hull.bad_rate) * hull.goods_rejected
     with np.errstate(divide="ignore"):

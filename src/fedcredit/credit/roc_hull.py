@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,18 +46,30 @@ def roc_hull(pd: ArrayLike, default: ArrayLike) -> RocHull | None:
     if not scored.has_both_classes:
         return None
     counted = steps(scored)
-    goods = np.concatenate(([0], np.cumsum(counted.goods[::-1])))
-    bads = np.concatenate(([0], np.cumsum(counted.bads[::-1])))
-    corners = _corners(goods.tolist(), bads.tolist())
+    return hull_of(counted.goods, counted.bads)
+
+
+def hull_of(goods: NDArray[Any], bads: NDArray[Any]) -> RocHull:
+    """Find the hull of a ROC curve given as counts or expected counts.
+
+    Args:
+        goods: sound loans at each distinct score, the lowest first, ``[distinct]``, with a positive sum.
+        bads: defaults there, ``[distinct]``, with a positive sum.
+
+    Returns:
+        The hull.
+    """
+    good, bad = (np.concatenate(([0], np.cumsum(counts[::-1]))) for counts in (goods, bads))
+    corners = _corners(good.tolist(), bad.tolist())
     return RocHull(
-        goods_rejected=goods[corners] / goods[-1],
-        bads_rejected=bads[corners] / bads[-1],
-        bad_rate=scored.num_defaults / scored.num_loans,
+        goods_rejected=good[corners] / good[-1],
+        bads_rejected=bad[corners] / bad[-1],
+        bad_rate=float(bad[-1] / (good[-1] + bad[-1])),
     )
 
 
-def _corners(goods: list[int], bads: list[int]) -> list[int]:
-    """Return which points are corners of the upper hull, in whole numbers and so without rounding."""
+def _corners(goods: list[float], bads: list[float]) -> list[int]:
+    """Return which points are corners of the upper hull; of whole numbers without rounding."""
     kept: list[int] = []
     for point in range(len(goods)):
         while len(kept) >= 2 and _is_below(goods, bads, kept[-2], kept[-1], point):
@@ -65,7 +78,7 @@ def _corners(goods: list[int], bads: list[int]) -> list[int]:
     return kept
 
 
-def _is_below(goods: list[int], bads: list[int], first: int, middle: int, last: int) -> bool:
+def _is_below(goods: list[float], bads: list[float], first: int, middle: int, last: int) -> bool:
     """Whether the middle point lies on or below the line between its neighbours."""
     rise = (bads[middle] - bads[first]) * (goods[last] - goods[first])
     return rise <= (bads[last] - bads[first]) * (goods[middle] - goods[first])

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
+from fedcredit.data.wording import MOST_NAMES, check_names
+from fedcredit.errors import InputError
 from fedcredit.experiment.spec import FixedSteps, LocalEpochs
 
 
@@ -53,18 +55,24 @@ class ContractTable:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def draw_up(num_loans: Mapping[str, int], *, local: FixedSteps | LocalEpochs, weights: str) -> ContractTable:
+def draw_up(
+    num_loans: Mapping[str, int], *, local: FixedSteps | LocalEpochs, weights: str | Mapping[str, float]
+) -> ContractTable:
     """Draw up the contract table from public counts and the training config.
 
     Args:
         num_loans: training loans of each lender, at least 1.
         local: how many local steps a round has, and at which rate.
-        weights: ``"by_size"`` (n_k / n) or ``"uniform"`` (1 / K).
+        weights: ``"by_size"`` (n_k / n), ``"uniform"`` (1 / K), or a number above 0 for each lender.
 
     Returns:
-        The table, sorted by name.
+        The table, sorted by name; the weights are scaled to sum to one.
+
+    Raises:
+        InputError: if the numbers are not for exactly these lenders.
     """
-    total = sum(num_loans.values())
+    shares = _shares(num_loans, weights)
+    total = math.fsum(shares.values())
     contracts = []
     for name in sorted(num_loans):
         count = num_loans[name]
@@ -77,10 +85,23 @@ def draw_up(num_loans: Mapping[str, int], *, local: FixedSteps | LocalEpochs, we
                 sampling_probability=rate,
                 divisor=rate * count,
                 local_steps=steps,
-                weight=count / total if weights == "by_size" else 1.0 / len(num_loans),
+                weight=shares[name] / total,
             )
         )
     return ContractTable(contracts=tuple(contracts))
+
+
+def _shares(num_loans: Mapping[str, int], weights: str | Mapping[str, float]) -> Mapping[str, float]:
+    if isinstance(weights, str):
+        return {name: float(count) if weights == "by_size" else 1.0 for name, count in num_loans.items()}
+    check_names("strategy.contract_weights", weights, num_loans)
+    missing = sorted(set(num_loans) - set(weights))
+    if missing:
+        raise InputError(
+            f"strategy.contract_weights has no weight for {len(missing)} of {len(num_loans)} lenders: "
+            f"{', '.join(missing[:MOST_NAMES])}{', ...' if len(missing) > MOST_NAMES else ''}; give every lender one"
+        )
+    return weights
 
 
 def _steps(local: LocalEpochs, num_loans: int) -> int:

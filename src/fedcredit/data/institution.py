@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fedcredit.data.encoding import encode
 from fedcredit.data.kept import computed
 from fedcredit.data.keys import keyed_uniforms
+from fedcredit.data.out_of_time import split_by_time
 from fedcredit.data.partition import partition
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.errors import InputError
@@ -18,6 +19,7 @@ from fedcredit.experiment import spec
 
 TRAIN_SHARE = 0.70
 VALIDATION_SHARE = 0.10
+BY_HASH = spec.HashedSplit()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,18 +51,24 @@ class Institution:
     test: Loans
 
 
-def split(portfolio: Portfolio, *, seed: int) -> dict[str, NDArray[np.int64]]:
-    """Split loans into train (.70), validation (.10) and test (.20) by keyed hash of the borrower.
+def split(portfolio: Portfolio, *, seed: int, how: spec.Split = BY_HASH) -> dict[str, NDArray[np.int64]]:
+    """Split loans into train (.70), validation (.10) and test (.20) by keyed hash of the borrower, or by time.
 
-    A borrower falls into one part at every lender, and no loan has a say in another's part.
+    By hash, a borrower falls into one part at every lender, and no loan has a say in another's part.
 
     Args:
         portfolio: the loans.
         seed: the experiment's ``split_seed``.
+        how: the experiment's ``split``.
 
     Returns:
         Row indices under ``"train"``, ``"validation"`` and ``"test"``, rising.
+
+    Raises:
+        InputError: if the loans cannot be split by time.
     """
+    if isinstance(how, spec.OutOfTimeSplit):
+        return split_by_time(portfolio, how, seed=seed, train_share=TRAIN_SHARE, validation_share=VALIDATION_SHARE)
     place = keyed_uniforms(portfolio, seed=seed, purpose="split")
     in_train = place < TRAIN_SHARE
     in_test = place >= TRAIN_SHARE + VALIDATION_SHARE
@@ -72,7 +80,7 @@ def build_institutions(experiment: spec.Experiment, portfolio: Portfolio) -> tup
     """Deal out, split and encode a portfolio; asked again for the same, the lenders are shared, not copied.
 
     Args:
-        experiment: the experiment; ``partition`` and ``split_seed`` are read.
+        experiment: the experiment; ``partition``, ``split`` and ``split_seed`` are read.
         portfolio: the loans.
 
     Returns:
@@ -81,13 +89,13 @@ def build_institutions(experiment: spec.Experiment, portfolio: Portfolio) -> tup
     Raises:
         InputError: if the loans cannot be dealt out, or a lender would have no loan to train on.
     """
-    how, seed = experiment.partition, experiment.split_seed
-    return computed(portfolio, "institutions", (how, seed), lambda: _build(portfolio, how, seed))
+    how, held_out, seed = experiment.partition, experiment.split, experiment.split_seed
+    return computed(portfolio, "institutions", (how, held_out, seed), lambda: _build(portfolio, how, held_out, seed))
 
 
-def _build(portfolio: Portfolio, how: spec.Partition, seed: int) -> tuple[Institution, ...]:
+def _build(portfolio: Portfolio, how: spec.Partition, held_out: spec.Split, seed: int) -> tuple[Institution, ...]:
     lenders = partition(portfolio, how, seed=seed)
-    parts = split(portfolio, seed=seed)
+    parts = split(portfolio, seed=seed, how=held_out)
     features = computed(portfolio, "features", None, lambda: encode(portfolio))
     default = portfolio.default.astype(np.float32)
     for array in (features, default):
@@ -120,7 +128,7 @@ def count_train_loans(experiment: spec.Experiment, portfolio: Portfolio) -> dict
     """Count the loans that each lender would train on, without encoding any.
 
     Args:
-        experiment: the experiment; ``partition`` and ``split_seed`` are read.
+        experiment: the experiment; ``partition``, ``split`` and ``split_seed`` are read.
         portfolio: the loans.
 
     Returns:
@@ -130,7 +138,7 @@ def count_train_loans(experiment: spec.Experiment, portfolio: Portfolio) -> dict
         InputError: as `build_institutions`.
     """
     lenders = partition(portfolio, experiment.partition, seed=experiment.split_seed)
-    train = split(portfolio, seed=experiment.split_seed)["train"]
+    train = split(portfolio, seed=experiment.split_seed, how=experiment.split)["train"]
     is_train = _membership(train, len(portfolio.default))
     counts = {name: int(np.count_nonzero(is_train[rows])) for name, rows in sorted(lenders.items())}
     _check_train_loans(counts)

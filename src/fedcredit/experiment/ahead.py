@@ -8,6 +8,7 @@ read, its promise cannot be kept) is left to say so itself.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fedcredit.data.contract import ContractTable, draw_up
 from fedcredit.errors import InputError
-from fedcredit.experiment.spec import Experiment, FixedSteps
+from fedcredit.experiment.spec import Experiment, FixedSteps, Privacy
 from fedcredit.experiment.workers import call_all
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def account_ahead(experiments: Sequence[Experiment], *, num_workers: int, progre
         num_workers: worker processes to use; 1 is this process itself.
         progress: told the stage, the steps done and the steps there are.
     """
-    private = [experiment for experiment in experiments if experiment.privacy.is_private]
+    private = [one for one in experiments if one.privacy.is_private and not one.privacy.is_central]
     markets = {_market(experiment): experiment for experiment in private if not _has_common_rate(experiment)}
     found = dict(zip(markets, _each("sizes", lender_sizes, list(markets.values()), num_workers, progress), strict=True))
     sized: dict[tuple[object, ...], tuple[Experiment, Sizes]] = {}
@@ -87,20 +88,22 @@ def calibrations(experiment: Experiment, sizes: Sizes) -> list[Calibration]:
     is_kept = privacy.target_delta * max(sizes.values()) < 1.0
     if privacy.target_epsilon is None or not privacy.is_private or not is_kept:
         return []
-    rates = {
-        (contract.sampling_probability, contract.local_steps * experiment.training.num_rounds)
-        for table in _tables(experiment, sizes)
+    asked = {
+        (promise.budgets.get(contract.institution, promise.target_epsilon or math.inf), privacy.target_delta,
+         contract.sampling_probability, contract.local_steps * experiment.training.num_rounds)
+        for promise, table in _tables(experiment, sizes)
         for contract in table.contracts
-    }
-    return [(privacy.target_epsilon, privacy.target_delta, rate, steps) for rate, steps in sorted(rates)]
+    }  # fmt: skip
+    return sorted(asked)
 
 
 def _has_common_rate(experiment: Experiment) -> bool:
-    return isinstance(experiment.training.local, FixedSteps)
+    """Whether lenders differ in nothing that is priced, so that their names and sizes need not be known."""
+    return isinstance(experiment.training.local, FixedSteps) and not experiment.privacy.budgets
 
 
 def _market(experiment: Experiment) -> str:
-    parts = (experiment.portfolio, experiment.partition)
+    parts = (experiment.portfolio, experiment.partition, experiment.split)
     return "\n".join([*(part.model_dump_json() for part in parts), str(experiment.split_seed)])
 
 
@@ -112,11 +115,14 @@ def _promise(experiment: Experiment, sizes: Sizes) -> tuple[object, ...]:
     return (experiment.privacy, local, training.num_rounds, references, tuple(sorted(sizes.items())))
 
 
-def _tables(experiment: Experiment, sizes: Sizes) -> Iterator[ContractTable]:
+def _tables(experiment: Experiment, sizes: Sizes) -> Iterator[tuple[Privacy, ContractTable]]:
+    from fedcredit.privacy.budgets import strictest
+
     local = experiment.training.local
-    yield draw_up(sizes, local=local, weights="uniform")
+    yield experiment.privacy, draw_up(sizes, local=local, weights="uniform")
     if _POOLED in experiment.evaluation.references:
-        yield draw_up({_POOLED: sum(sizes.values())}, local=local, weights="uniform")
+        pooled = draw_up({_POOLED: sum(sizes.values())}, local=local, weights="uniform")
+        yield strictest(experiment.privacy, sizes), pooled
 
 
 def _calibrated(asked: Calibration) -> None:
@@ -129,15 +135,18 @@ def _calibrated(asked: Calibration) -> None:
 
 def _priced(promised: tuple[Experiment, Sizes]) -> None:
     """Make the statements of a run, as it will: of the federation, and with its private references too."""
+    from fedcredit.experiment.stopping import planned_stop
     from fedcredit.privacy.accounting.statement import state
     from fedcredit.privacy.plan import plan_privacy
 
     experiment, sizes = promised
     privacy, rounds = experiment.privacy, experiment.training.num_rounds
     try:
-        plans = [plan_privacy(privacy, table, num_rounds=rounds) for table in _tables(experiment, sizes)]
+        plans = [plan_privacy(promise, table, num_rounds=rounds) for promise, table in _tables(experiment, sizes)]
     except (InputError, ArithmeticError):
         return
+    stop = planned_stop(experiment, plans[0])
+    plans = [plan.through(max(1, stop.after_round if stop else rounds)) for plan in plans]
     own = {name: [event] for name, event in plans[0].events.items()}
     references = experiment.evaluation.references
     repeats = sum(reference in references for reference in ("alone", "federated_logistic"))
@@ -156,10 +165,13 @@ def _priced(promised: tuple[Experiment, Sizes]) -> None:
 def _one_shot(experiment: Experiment, plan: PrivacyPlan, lender: str) -> list[GaussianSteps]:
     from fedcredit.privacy.accounting.calibration import calibrate
     from fedcredit.privacy.accounting.events import GaussianSteps
+    from fedcredit.privacy.budgets import target_of
 
     if "one_shot" not in experiment.evaluation.references:
         return []
-    target = experiment.privacy.target_epsilon
+    target = target_of(experiment.privacy, lender)
+    if plan.num_rounds < experiment.training.num_rounds:
+        target = None
     noise = calibrate(
         target_epsilon=plan.epsilon(lender).value if target is None else target,
         delta=experiment.privacy.target_delta,

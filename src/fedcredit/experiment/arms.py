@@ -1,7 +1,8 @@
 """What tells the runs of a study apart: an arm is a meaning without its seeds, and its label is computed.
 
-Runs that differ in seed or split seed alone are repeats of one arm. Runs of one name that differ in more
-are different arms, and the keys that differ are added to the name; nobody has to name them by hand.
+Runs that differ in seed, split seed or the seed of their simulated market alone are repeats of one arm. Runs of
+one name that differ in more are different arms, and the keys that differ are added to the name; nobody has to
+name them by hand.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from fedcredit.experiment.fingerprint import without_unsaid
 from fedcredit.experiment.record import RunRecord
 
 _SEEDS = ("seed", "split_seed")
+_MARKET_SEED = "portfolio.market_seed"
 _NOT_MEANING = ("name", "runtime", "trainer", "results_dir")
 Key = tuple[tuple[str, str], ...]
 
@@ -38,24 +41,28 @@ def arm_labels(records: Sequence[RunRecord]) -> list[str]:
     return labels
 
 
-def split_of(record: RunRecord) -> tuple[int, int]:
+def split_of(record: RunRecord) -> tuple[int, int, int]:
     """Return the seeds of a run.
 
     Args:
         record: the run.
 
     Returns:
-        ``split_seed`` and ``seed``.
+        ``split_seed``, ``seed`` and the seed of the simulated market, -1 where the loans are of no market.
     """
     split_seed, seed = record.experiment["split_seed"], record.experiment["seed"]
     assert isinstance(split_seed, int)
     assert isinstance(seed, int)
-    return split_seed, seed
+    portfolio = record.experiment.get("portfolio")
+    market_seed = portfolio.get("market_seed", -1) if isinstance(portfolio, Mapping) else -1
+    assert isinstance(market_seed, int)
+    return split_seed, seed, market_seed
 
 
 def _key(record: RunRecord) -> Key:
-    meaning = {key: value for key, value in record.experiment.items() if key not in (*_NOT_MEANING, *_SEEDS)}
-    return tuple(sorted(_leaves(meaning, "")))
+    said = without_unsaid(record.experiment)
+    meaning = {key: value for key, value in said.items() if key not in (*_NOT_MEANING, *_SEEDS)}
+    return tuple(sorted(leaf for leaf in _leaves(meaning, "") if leaf[0] != _MARKET_SEED))
 
 
 def _differing(keys: Sequence[Key]) -> set[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.data.contract import Contract, ContractTable, draw_up
+from fedcredit.data.contract import Contract, ContractTable
 from fedcredit.data.institution import count_train_loans
 from fedcredit.data.tables import load_portfolio
 from fedcredit.errors import InputError
@@ -31,6 +31,7 @@ from fedcredit.privacy.auditing.canaries import Canaries, log_likelihood_ratios,
 from fedcredit.privacy.auditing.tradeoff import ClaimFamily, TradeOff
 from fedcredit.privacy.auditing.verdict import CONTRADICTED, Findings, judge
 from fedcredit.privacy.plan import plan_privacy
+from fedcredit.privacy.terms import agree
 from fedcredit.seeds import Stream, private_stream
 from fedcredit.training.contract import LocalRound, LocalSettings, RoundStreams
 from fedcredit.training.trainers import Kind, trainer, why_not_compiled
@@ -109,9 +110,9 @@ def planned_claims(experiment: Experiment, *, progress: Progress | None = None) 
     """
     _check_private(experiment)
     counts = count_train_loans(experiment, load_portfolio(experiment.portfolio, progress=progress))
-    contracts = draw_up(counts, local=experiment.training.local, weights=experiment.strategy.weights)
-    plan = plan_privacy(experiment.privacy, contracts, num_rounds=experiment.training.num_rounds)
-    return _claims(experiment, contracts.contracts, {n: (e,) for n, e in plan.events.items()}, PLANNED)
+    terms = agree(experiment, counts)
+    planned = {name: (event,) for name, event in terms.plan.events.items()}
+    return _claims(experiment, terms.contracts.contracts, planned, PLANNED)
 
 
 def charged_claims(record: RunRecord, folder: Path) -> tuple[Claim, ...]:
@@ -251,6 +252,11 @@ def _check_private(experiment: Experiment) -> None:
         raise InputError(
             f"{experiment.name} claims no finite epsilon, so there is nothing to audit; "
             "set privacy.target_epsilon to a number"
+        )
+    if privacy.trust != "local":
+        raise InputError(
+            f"{experiment.name} has privacy.trust {privacy.trust}: an audit attacks what one lender sends, and the "
+            "noise that is claimed there is not its own; name an experiment of trust local"
         )
 
 

@@ -7,13 +7,13 @@ through the ledgers of the lenders whose loans it reads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.experiment.spec import Strategy
+from fedcredit.experiment.spec import FlowerStrategy, Sgd, Strategy
 from fedcredit.federation.aggregate import aggregate
 from fedcredit.federation.protocol import release_digest
 from fedcredit.federation.server_optimiser import initial_state, released, server_step
@@ -22,6 +22,8 @@ from fedcredit.privacy.accounting.events import GaussianSteps
 from fedcredit.privacy.accounting.ledger import PrivacyLedger, Release
 from fedcredit.seeds import private_stream
 from fedcredit.training.contract import LocalRound, LocalSettings, RoundStreams
+
+Observe = Callable[[int, NDArray[np.float32], NDArray[np.float64]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,18 @@ class Participant:
     ledgers: tuple[PrivacyLedger, ...]
 
 
+def server_rule(strategy: Strategy | FlowerStrategy) -> Strategy:
+    """Return an experiment's own server rule; a stock Flower strategy is stood in for by plain averaging.
+
+    Args:
+        strategy: the experiment's strategy.
+
+    Returns:
+        The rule for `train_directly`.
+    """
+    return strategy if isinstance(strategy, Strategy) else Strategy(server_optimiser=Sgd(), averaging_decay=0.0)
+
+
 def train_directly(
     network: DefaultNetwork,
     initial: NDArray[np.float32],
@@ -53,6 +67,7 @@ def train_directly(
     num_rounds: int,
     trainer: LocalRound,
     computed_by: str,
+    observe: Observe | None = None,
 ) -> NDArray[np.float32]:
     """Train over rounds with full participation and return the parameters that are released.
 
@@ -67,6 +82,8 @@ def train_directly(
         num_rounds: at least 1.
         trainer: computes the local rounds.
         computed_by: its name, as `fedcredit.experiment.prepare.trainer_name` tells it.
+        observe: told of each round what a server sees: its number, the parameters it sent, ``[num_parameters]``, and
+            the updates it received, ``[participants, num_parameters]``.
 
     Returns:
         Flat parameters, ``[num_parameters]``.
@@ -81,6 +98,8 @@ def train_directly(
                 network, sent, participant, release, fingerprint, seed, server_round, trainer, computed_by
             )
             updates[position] = outcome.astype(np.float64) - sent
+        if observe is not None:
+            observe(server_round, sent, updates)
         state = server_step(strategy, state, aggregate(strategy.aggregator, updates, weights))
     return released(state)
 

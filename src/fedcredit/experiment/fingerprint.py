@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from fedcredit import seeds
 from fedcredit.experiment.spec import Evaluation, Experiment
@@ -17,6 +18,8 @@ from fedcredit.experiment.spec import Evaluation, Experiment
 _VERSION = "fedcredit/experiment/2"
 _LATER_OF_EVALUATION = ("sections", "profit", "approval_rate")
 _NOT_MEANING = {"name", "runtime", "trainer", "results_dir"}
+_UNSAID: Mapping[str, object] = {"split": {"kind": "hashed"}}
+_UNSAID_OF_A_MARKET = ("num_months", 36)
 
 
 def meaning(experiment: Experiment) -> dict[str, object]:
@@ -30,14 +33,34 @@ def meaning(experiment: Experiment) -> dict[str, object]:
     """
     text = experiment.model_dump_json(exclude=_NOT_MEANING)
     plain: dict[str, object] = json.loads(text, parse_constant=str)
-    return plain | {"evaluation": _without_later_defaults(experiment.evaluation)}
+    return without_unsaid(plain)
 
 
-def _without_later_defaults(evaluation: Evaluation) -> dict[str, object]:
-    """Leave out what was added to the evaluation later, where it has its default: such experiments keep their name."""
-    plain: dict[str, object] = json.loads(evaluation.model_dump_json(), parse_constant=str)
+def without_unsaid(meaning: Mapping[str, object]) -> dict[str, object]:
+    """Leave out what was added to the description later, where it has the value that went without saying before.
+
+    So experiments that say nothing new keep their names.
+
+    Args:
+        meaning: nested plain data of an experiment.
+
+    Returns:
+        The same without those entries.
+    """
+    kept = {key: value for key, value in meaning.items() if _UNSAID.get(key) != value}
+    portfolio = kept.get("portfolio")
+    if isinstance(portfolio, Mapping):
+        kept["portfolio"] = {key: value for key, value in portfolio.items() if (key, value) != _UNSAID_OF_A_MARKET}
+    evaluation = kept.get("evaluation")
+    if isinstance(evaluation, Mapping):
+        kept["evaluation"] = _without_later_defaults(evaluation)
+    return kept
+
+
+def _without_later_defaults(evaluation: Mapping[str, object]) -> dict[str, object]:
+    """Leave out what was added to the evaluation later, where it has its default."""
     later = json.loads(Evaluation().model_dump_json(include=set(_LATER_OF_EVALUATION)))
-    return {key: value for key, value in plain.items() if key not in later or value != later[key]}
+    return {key: value for key, value in evaluation.items() if key not in later or value != later[key]}
 
 
 def fingerprint(experiment: Experiment, *, data_checksum: str) -> str:

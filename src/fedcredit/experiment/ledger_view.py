@@ -211,14 +211,14 @@ def _files_of_a_record(folder: Path, record: RunRecord) -> list[LedgerFile]:
         raise InputError(f"{folder}: this run promises no privacy, so it has no ledger; name that of a private run")
     expected = [
         LedgerFile(
-            path=ledger_path(folder / LEDGER_FOLDER, contract.institution),
-            institution=contract.institution,
+            path=ledger_path(folder / LEDGER_FOLDER, name),
+            institution=name,
             fingerprint=record.fingerprint,
-            head=record.ledger_heads.get(contract.institution),
+            head=record.ledger_heads.get(name),
             is_last=True,
-            epsilon=statement.per_lender.get(contract.institution),
+            epsilon=stated,
         )
-        for contract in record.contracts
+        for name, stated in statement.per_lender.items()
     ]
     known = {file.path for file in expected}
     strangers = [path for path in ledgers_in(folder) if path not in known]

@@ -23,11 +23,14 @@ from fedcredit.credit.evaluation import (
 from fedcredit.credit.review import Review
 from fedcredit.credit.scored import Scored
 from fedcredit.data.institution import Loans
+from fedcredit.experiment.later import by_window
+from fedcredit.experiment.market_records import OWN_INTERCEPT, RUN, ShockRecord, TruthRecord, WindowRecord
 from fedcredit.experiment.prepare import Prepared, predict_pd
 from fedcredit.experiment.record import ReferenceRecord
-from fedcredit.experiment.references import run_reference
+from fedcredit.experiment.references import ReferenceScores, run_reference
 from fedcredit.experiment.review import review
-from fedcredit.experiment.spec import Reference
+from fedcredit.experiment.spec import MarketPortfolio
+from fedcredit.experiment.trust import left_out_references
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import reference_release
 from fedcredit.privacy.accounting.statement import worst_epsilon
@@ -35,11 +38,14 @@ from fedcredit.privacy.accounting.statement import worst_epsilon
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The evaluation of a run, with each lender's own intercept where asked, its references and its review."""
+    """The evaluation of a run, with each lender's own intercept where asked, references, truth and review."""
 
     evaluation: FederationEvaluation
     own_intercept: FederationEvaluation | None
     references: Mapping[str, ReferenceRecord]
+    truth: TruthRecord | None
+    windows: Mapping[str, WindowRecord]
+    shock: ShockRecord | None
     review: Review | None = None
 
 
@@ -63,22 +69,50 @@ def measure(
     """
     wanted = prepared.experiment.evaluation
     test = _scored(prepared, parameters, lambda institution: institution.test)
-    own = None
+    own, models = None, {RUN: _pds(test)}
     if wanted.own_intercept:
         fitted_on = _scored(prepared, parameters, lambda institution: _seen(institution.train, institution.validation))
-        own = _evaluate(prepared, with_own_intercepts(test, fitted_on=fitted_on))
+        moved = with_own_intercepts(test, fitted_on=fitted_on)
+        own, models[OWN_INTERCEPT] = _evaluate(prepared, moved), _pds(moved)
     references: dict[str, ReferenceRecord] = {}
-    for position, reference in enumerate(wanted.references):
-        progress("references", position, len(wanted.references))
-        references[reference] = _reference(prepared, reference, test, ledgers)
-    if wanted.references:
-        progress("references", len(wanted.references), len(wanted.references))
+    left_out = left_out_references(prepared.experiment)
+    asked = [reference for reference in wanted.references if reference not in left_out]
+    for position, reference in enumerate(asked):
+        progress("references", position, len(asked))
+        scores = run_reference(reference, prepared, ledgers=ledgers)
+        references[reference], models[reference] = _reference(prepared, scores, test, ledgers), scores.pd
+    if asked:
+        progress("references", len(asked), len(asked))
+    validated = _scored(prepared, parameters, lambda institution: institution.validation)
     return Measured(
         evaluation=_evaluate(prepared, test),
         own_intercept=own,
         references=references,
+        truth=_truth(prepared, models),
+        windows=by_window(prepared, test, seen=_pds(validated)),
+        shock=_shock(prepared),
         review=review(prepared, parameters, test),
     )
+
+
+def _truth(prepared: Prepared, models: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> TruthRecord | None:
+    if not isinstance(prepared.experiment.portfolio, MarketPortfolio):
+        return None
+    from fedcredit.experiment.truth import against_the_truth
+
+    return against_the_truth(prepared, models)
+
+
+def _shock(prepared: Prepared) -> ShockRecord | None:
+    if not isinstance(prepared.experiment.portfolio, MarketPortfolio):
+        return None
+    from fedcredit.experiment.shock import shock_of
+
+    return shock_of(prepared.experiment)
+
+
+def _pds(scored: Mapping[str, Scored]) -> dict[str, NDArray[np.float64]]:
+    return {name: loans.pd for name, loans in scored.items()}
 
 
 def _scored(prepared: Prepared, parameters: NDArray[np.float32], part: Callable[..., Loans]) -> dict[str, Scored]:
@@ -106,15 +140,14 @@ def _evaluate(prepared: Prepared, scored: Mapping[str, Scored]) -> FederationEva
 
 
 def _reference(
-    prepared: Prepared, reference: Reference, test: Mapping[str, Scored], ledgers: Mapping[str, PrivacyLedger]
+    prepared: Prepared, scores: ReferenceScores, test: Mapping[str, Scored], ledgers: Mapping[str, PrivacyLedger]
 ) -> ReferenceRecord:
-    scores = run_reference(reference, prepared, ledgers=ledgers)
     scored = {name: Scored(pd=pd, default=test[name].default) for name, pd in scores.pd.items()}
     delta = prepared.experiment.privacy.target_delta
     confidence = prepared.experiment.evaluation.confidence
     spent = math.inf
     if scores.is_private:
-        release = reference_release(reference)
+        release = reference_release(scores.reference)
         spent = worst_epsilon({name: ledger.events(release) for name, ledger in ledgers.items()}, delta=delta).value
     return ReferenceRecord(
         evaluation=_evaluate(prepared, scored),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedcredit.data.contract import Contract, ContractTable, draw_up
+from fedcredit.data.contract import Contract
 from fedcredit.data.institution import TRAIN_SHARE, VALIDATION_SHARE, count_train_loans
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.schema import Schema, read_schema
@@ -22,13 +22,16 @@ from fedcredit.errors import InputError
 from fedcredit.experiment.prepare import Prepared, initial_network
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.spec import Experiment, MarketPortfolio, PublicTable
+from fedcredit.experiment.stopping import planned_stop
 from fedcredit.experiment.trial import seconds_a_round
+from fedcredit.experiment.trust import collusion, trust_notes, trust_of
 from fedcredit.experiment.wording import PRIVATE_REFERENCES, epsilon_text
 from fedcredit.federation.traffic import Traffic, traffic
 from fedcredit.model.network import network_from_spec
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.statement import EpsilonStatement, state
-from fedcredit.privacy.plan import PrivacyPlan, check_delta_of, plan_privacy
+from fedcredit.privacy.plan import PrivacyPlan, check_delta_for_institutions, check_delta_of
+from fedcredit.privacy.terms import agree
 
 Progress = Callable[[str, int, int], None]
 _CURVE_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
@@ -92,28 +95,28 @@ def look_ahead(
     """
     schema = _schema(experiment)
     counted = _checked(num_loans) if num_loans else _counted(experiment, progress)
-    contracts = draw_up(counted, local=experiment.training.local, weights=experiment.strategy.weights)
-    prepared = _without_loans(experiment, schema, contracts, progress)
+    prepared = _without_loans(experiment, schema, counted, progress)
     if progress is not None:
         progress("trial rounds", 0, 1)
-    seconds = seconds_a_round(prepared) * experiment.training.num_rounds
+    seconds = seconds_a_round(prepared) * prepared.num_rounds
     if progress is not None:
         progress("trial rounds", 1, 1)
+    plan = prepared.plan.through(max(1, prepared.num_rounds))
     return Outlook(
         name=experiment.name,
         counts=_GIVEN if num_loans else _COUNTED,
-        contracts=contracts.contracts,
-        plan=prepared.plan,
+        contracts=prepared.contracts.contracts,
+        plan=plan,
         num_parameters=prepared.network.num_parameters,
-        statement=_planned(experiment, prepared.plan) if prepared.plan.is_private else None,
-        curve=_curve(prepared.plan) if prepared.plan.is_private else (),
+        statement=_planned(experiment, prepared, plan) if plan.is_private else None,
+        curve=_curve(plan) if plan.is_private else (),
         traffic=traffic(
-            experiment,
+            _of_rounds(experiment, plan.num_rounds),
             num_parameters=prepared.network.num_parameters,
             validation_loans={name: round(count * VALIDATION_SHARE / TRAIN_SHARE) for name, count in counted.items()},
         ),
         train_seconds=seconds,
-        refusal=_refusal(experiment, contracts),
+        refusal=_refusal(experiment, prepared),
         warnings=(*_warnings(experiment, prepared), *remarks(experiment, row_norm_cap=schema.row_norm_cap)),
     )
 
@@ -162,15 +165,14 @@ def _counted(experiment: Experiment, progress: Progress | None) -> dict[str, int
 
 
 def _without_loans(
-    experiment: Experiment, schema: Schema, contracts: ContractTable, progress: Progress | None
+    experiment: Experiment, schema: Schema, num_loans: Mapping[str, int], progress: Progress | None
 ) -> Prepared:
     sources = {item.name: item for item in (*schema.columns, *schema.derived)}
     num_features = sum(len(encoded_names(feature, sources[feature.of])) for feature in schema.features)
     network = network_from_spec(experiment.network, num_features)
-    plan = plan_privacy(
-        experiment.privacy,
-        contracts,
-        num_rounds=experiment.training.num_rounds,
+    terms = agree(
+        experiment,
+        num_loans,
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
         allow_any_delta=True,
     )
@@ -179,19 +181,26 @@ def _without_loans(
     )
     return Prepared(
         experiment=experiment, fingerprint="", data_checksum="", portfolio=nothing, institutions=(),
-        contracts=contracts, plan=plan, network=network, initial=initial_network(experiment, network),
+        contracts=terms.contracts, plan=terms.plan, network=network, initial=initial_network(experiment, network),
+        stop=planned_stop(experiment, terms.plan),
     )  # fmt: skip
 
 
-def _planned(experiment: Experiment, plan: PrivacyPlan) -> EpsilonStatement:
+def _planned(experiment: Experiment, prepared: Prepared, plan: PrivacyPlan) -> EpsilonStatement:
+    planned = {name: [event] for name, event in plan.events.items()}
     return state(
-        {name: [event] for name, event in plan.events.items()},
+        planned,
         delta=plan.target_delta,
         unit=plan.unit,
         relation=plan.relation,
         mode=experiment.mode,
         covers=f"what is planned: every update over {plan.num_rounds} rounds, and the network made from them; what was "
         "spent is the ledgers' to say",
+        trust=trust_of(experiment),
+        notes=trust_notes(
+            experiment, prepared.contracts.contracts, plan, num_parameters=prepared.network.num_parameters
+        ),
+        collusion=collusion(experiment, planned),
     )
 
 
@@ -203,20 +212,35 @@ def _curve(plan: PrivacyPlan) -> tuple[tuple[int, Epsilon], ...]:
     return tuple((count, epsilon([event.times(count)], delta=plan.target_delta)) for count in rounds)
 
 
-def _refusal(experiment: Experiment, contracts: ContractTable) -> str | None:
+def _of_rounds(experiment: Experiment, num_rounds: int) -> Experiment:
+    training = experiment.training.model_copy(update={"num_rounds": num_rounds})
+    return experiment.model_copy(update={"training": training})
+
+
+def _refusal(experiment: Experiment, prepared: Prepared) -> str | None:
     if not experiment.privacy.is_private:
         return None
     try:
-        check_delta_of(experiment.privacy.target_delta, contracts.contracts)
+        if experiment.privacy.is_central:
+            check_delta_for_institutions(experiment.privacy.target_delta, len(prepared.contracts.contracts))
+        else:
+            check_delta_of(
+                experiment.privacy.target_delta, prepared.contracts.contracts,
+                in_one_sum=experiment.privacy.shares_noise,
+            )  # fmt: skip
     except InputError as error:
         return str(error)
-    return None
+    return prepared.stop.reason if prepared.stop is not None and prepared.stop.after_round == 0 else None
 
 
 def _warnings(experiment: Experiment, prepared: Prepared) -> Iterator[str]:
     if not prepared.plan.is_private:
         return
     contracts = prepared.contracts.contracts
+    if prepared.stop is not None:
+        yield f"This run will be {prepared.stop.reason}."
+    if not prepared.plan.lenders_add_noise:
+        return
     yield from _on_delta(prepared.plan.target_delta, contracts)
     yield from _on_batches(prepared.plan, contracts)
     yield from _on_one_noise(experiment, prepared.plan)

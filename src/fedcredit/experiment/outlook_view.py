@@ -11,6 +11,7 @@ from fedcredit.experiment.outlook import Outlook
 from fedcredit.experiment.record import to_jsonable
 from fedcredit.experiment.show import TableView
 from fedcredit.experiment.wording import ABSENT, Table, epsilon_text, readable
+from fedcredit.privacy.budgets import budget_line
 
 FORMAT = "fedcredit/plan/1"
 _MEGABYTE = 1e6
@@ -48,7 +49,8 @@ def lender_plan(outlook: Outlook) -> Table:
     rows = []
     for number, contract in enumerate(outlook.contracts, start=1):
         name = contract.institution
-        noise = outlook.plan.noise_multiplier[name] if statement is not None else None
+        noise = None if statement is None else outlook.plan.noise_multiplier.get(name)
+        spent = None if statement is None else statement.per_lender.get(name)
         rows.append(
             (
                 str(number),
@@ -59,7 +61,7 @@ def lender_plan(outlook: Outlook) -> Table:
                 f"{contract.local_steps:,}",
                 ABSENT if noise is None else f"{noise:.4f}",
                 ABSENT if noise is None else f"{noise / contract.divisor:.2g}",
-                ABSENT if statement is None else epsilon_text(statement.per_lender[name].value),
+                ABSENT if spent is None else epsilon_text(spent.value),
             )
         )
     return Table(
@@ -89,7 +91,13 @@ def plan_lines(outlook: Outlook) -> list[str]:
     if outlook.statement is not None:
         growth = ", ".join(f"{count}: {epsilon_text(bound.value)}" for count, bound in outlook.curve)
         planned = "planned, if every lender takes part in every round:"
-        lines = [planned, *outlook.statement.lines(), f"epsilon of the worst-off lender after rounds {growth}"]
+        promised = budget_line(outlook.plan.budgets, outlook.plan.target_epsilon)
+        lines = [
+            planned,
+            *([promised] if promised else []),
+            *outlook.statement.lines(),
+            f"epsilon of the worst-off lender after rounds {growth}",
+        ]
     return [
         *lines,
         f"messages: {sent.num_messages:,}; {_megabytes(sent.bytes_to_lenders)} to lenders, "

@@ -14,17 +14,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.data.contract import Contract, ContractTable, draw_up
+from fedcredit.data.contract import Contract, ContractTable
 from fedcredit.data.institution import Institution, build_institutions
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.tables import data_checksum, load_portfolio
+from fedcredit.errors import InputError
 from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.experiment.spec import Experiment, Trainer
+from fedcredit.experiment.stopping import Stop, planned_stop, spending_cap
+from fedcredit.federation.central import ServerNoise
 from fedcredit.federation.client import Lender
 from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec, to_pd
 from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER, PrivacyLedger, ledger_path
 from fedcredit.privacy.accounting.releases import FEDERATION
-from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
+from fedcredit.privacy.plan import SERVER, PrivacyPlan
+from fedcredit.privacy.secure_sum import noise_share
+from fedcredit.privacy.terms import agree
 from fedcredit.seeds import Stream, private_stream, public_stream
 from fedcredit.training.contract import LocalSettings
 from fedcredit.training.trainers import computed_by, predictor, trainer
@@ -35,7 +40,10 @@ SYNC_VARIABLE = "FEDCREDIT_LEDGER_SYNC"
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """An experiment with its loans dealt out, its contracts drawn up and its noise calibrated."""
+    """An experiment with its loans dealt out, its contracts drawn up and its noise calibrated.
+
+    ``plan`` is of all planned rounds; ``stop`` says where a cap ends them.
+    """
 
     experiment: Experiment
     fingerprint: str
@@ -46,6 +54,12 @@ class Prepared:
     plan: PrivacyPlan
     network: DefaultNetwork
     initial: NDArray[np.float32]
+    stop: Stop | None = None
+
+    @property
+    def num_rounds(self) -> int:
+        """How many rounds will run."""
+        return self.experiment.training.num_rounds if self.stop is None else self.stop.after_round
 
 
 def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prepared:
@@ -59,21 +73,18 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         All that a run needs; equal experiments and tables give equal results.
 
     Raises:
-        InputError: if the table, the partition or the promise cannot be had.
+        InputError: if the table, the partition or the promise cannot be had, or no round fits under the cap.
     """
     portfolio = load_portfolio(experiment.portfolio, progress=progress)
     institutions = build_institutions(experiment, portfolio)
-    contracts = draw_up(
+    terms = agree(
+        experiment,
         {institution.name: institution.train.num_loans for institution in institutions},
-        local=experiment.training.local,
-        weights=experiment.strategy.weights,
-    )
-    plan = plan_privacy(
-        experiment.privacy,
-        contracts,
-        num_rounds=experiment.training.num_rounds,
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
     )
+    stop = planned_stop(experiment, terms.plan)
+    if stop is not None and stop.after_round == 0:
+        raise InputError(f"{stop.reason}. Not even one round fits: raise privacy.epsilon_cap, or the noise")
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
     checksum = data_checksum(portfolio)
     return Prepared(
@@ -82,10 +93,11 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         data_checksum=checksum,
         portfolio=portfolio,
         institutions=institutions,
-        contracts=contracts,
-        plan=plan,
+        contracts=terms.contracts,
+        plan=terms.plan,
         network=network,
         initial=initial_network(experiment, network),
+        stop=stop,
     )
 
 
@@ -141,14 +153,15 @@ def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan
         plan: the promise, with the lender's noise multiplier.
 
     Returns:
-        The settings; no clipping and no noise where the plan is not private.
+        The settings; no clipping and no noise where the plan is not private, or the server adds the noise.
     """
+    share = noise_share(experiment.privacy, len(plan.events))
     return LocalSettings(
         num_steps=contract.local_steps,
         sampling_probability=contract.sampling_probability,
         divisor=contract.divisor,
-        clipping_norm=plan.clipping_norm if plan.is_private else float("inf"),
-        noise_multiplier=plan.noise_multiplier[contract.institution] if plan.is_private else 0.0,
+        clipping_norm=plan.clipping_norm if plan.lenders_add_noise else float("inf"),
+        noise_multiplier=plan.noise_multiplier[contract.institution] * share if plan.lenders_add_noise else 0.0,
         optimiser=experiment.training.optimiser,
         proximal_weight=experiment.training.proximal_weight,
         pos_weight=experiment.network.pos_weight,
@@ -158,7 +171,7 @@ def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan
 def open_ledgers(
     prepared: Prepared, *, folder: Path, heads: Mapping[str, str] | None = None
 ) -> dict[str, PrivacyLedger]:
-    """Open one ledger per lender in a results folder, or none where nothing is private.
+    """Open one ledger per lender in a results folder, the server's alone where it adds the noise, or none.
 
     A simulated run syncs its ledgers in groups, before it keeps a result; with ``FEDCREDIT_LEDGER_SYNC=line``
     every intent is on the disk before its first private gradient.
@@ -182,11 +195,37 @@ def open_ledgers(
             institution=name,
             fingerprint=prepared.fingerprint,
             mode=prepared.experiment.mode,
+            unit=prepared.plan.unit,
+            relation=prepared.plan.relation,
             head=(heads or {}).get(name),
             sync_every_line=os.environ.get(SYNC_VARIABLE) == "line",
         )
-        for name in prepared.contracts.institutions
+        for name in prepared.plan.events
     }
+
+
+def server_noise(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> ServerNoise | None:
+    """Give the server what it needs to add the noise, where it is the one who does.
+
+    Args:
+        prepared: the prepared experiment.
+        ledgers: the open ledgers.
+
+    Returns:
+        The server's noise; None where lenders add theirs, or nothing is private.
+    """
+    if not prepared.plan.is_private or prepared.plan.lenders_add_noise:
+        return None
+    return ServerNoise(
+        event=prepared.plan.round_event(SERVER),
+        clipping_norm=prepared.plan.clipping_norm,
+        fingerprint=prepared.fingerprint,
+        computed_by=trainer_name(prepared.experiment.trainer, prepared.network),
+        noise=_stream(prepared, SERVER, "server_noise"),
+        cohorts=_stream(prepared, SERVER, "server_cohorts"),
+        ledger=ledgers[SERVER],
+        cap=spending_cap(prepared.experiment),
+    )
 
 
 def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict[str, Lender]:
@@ -211,10 +250,12 @@ def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict
             sampling=_stream(prepared, institution.name, "sampling"),
             noise=_stream(prepared, institution.name, "noise"),
             ledger=ledgers.get(institution.name),
-            event=prepared.plan.round_event(institution.name) if prepared.plan.is_private else None,
+            event=prepared.plan.round_event(institution.name) if prepared.plan.lenders_add_noise else None,
             trainer=trainer(experiment.trainer.kind, device=experiment.trainer.device),
             predict=predictor(experiment.trainer.kind),
             computed_by=trainer_name(experiment.trainer, prepared.network),
+            cap=spending_cap(experiment),
+            update_clipping_norm=experiment.privacy.clipping_norm if experiment.privacy.is_central else None,
         )
         for institution in prepared.institutions
     }

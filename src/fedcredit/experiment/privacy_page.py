@@ -10,14 +10,25 @@ from collections.abc import Sequence
 
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.summary import noise_table, reading_table
-from fedcredit.experiment.wording import PRIVATE_REFERENCES, Table, statement_of
+from fedcredit.experiment.wording import PRIVATE_REFERENCES, Table, as_mapping, as_number, epsilon_text, statement_of
 from fedcredit.privacy.accounting.statement import EpsilonStatement
+from fedcredit.privacy.budgets import budget_line
 
 PRIVACY_FILE = "privacy.md"
 _MOST_LENDERS = 12
+_UPDATES = {
+    "local": (("a lender's clipped, noised update of a round", "its own", "yes", "no", "no"),),
+    "secure_sum": (
+        ("a lender's clipped update of a round, with its share of the noise", "its own", "no: assumed", "no", "no"),
+        ("the noised sum of a round", "through the network", "yes", "through the network", "no"),
+    ),
+    "central": (
+        ("a lender's clipped update of a round, without noise", "its own", "yes", "no", "no"),
+        ("the noised mean of a round", "through the network", "yes", "through the network", "no"),
+    ),
+}
 _SEES = (
     ("a loan's columns and outcome", "its own", "no", "no", "no"),
-    ("a lender's clipped, noised update of a round", "its own", "yes", "no", "no"),
     ("the shared network of a round", "yes", "yes", "yes", "no"),
     ("the network after the last round", "yes", "yes", "yes", "if it is published"),
     ("number of loans, rate, steps, weight and noise of a lender", "yes", "yes", "yes", "yes: public"),
@@ -27,7 +38,8 @@ _SEES = (
 )
 _NOT_COVERED = (
     "several {unit}s of one borrower at one lender: their losses add up, and no line above adds them",
-    "a lender's bad rate and mix: what is hidden is one {unit}, not what a lender's {unit}s have in common",
+    "a lender's bad rate and mix: what is hidden is one {unit}, not what a lender's {unit}s have in common. "
+    "`fedcredit attack bad_rate` measures how well an honest-but-curious server reads the bad rate off the updates",
     "figures on validation and test {unit}s, each lender's own intercept and the counts behind borrower keys: this "
     "simulation reads them in the clear, and in a deployment they would not leave a lender",
     "other runs on the same {unit}s, also those from which columns, settings or seeds were chosen: every run adds up",
@@ -60,9 +72,9 @@ def privacy_page(record: RunRecord) -> str:
         ("Unit of privacy", _unit(statement)),
         ("Neighbouring relation", _relation(statement)),
         ("Parameters", _parameters(record, statement)),
-        ("Trust model", _trust(record)),
+        ("Trust model", _trust(record, statement)),
         ("What is released", _released(record, statement)),
-        ("Who sees what", _who_sees_what()),
+        ("Who sees what", _who_sees_what(statement)),
         ("What is not covered", _bullets([line.format(unit=statement.unit) for line in _NOT_COVERED])),
     )
     told = "\n\n".join(f"## {number}. {title}\n\n{text}" for number, (title, text) in enumerate(sections, start=1))
@@ -73,6 +85,12 @@ def privacy_page(record: RunRecord) -> str:
 
 
 def _unit(statement: EpsilonStatement) -> str:
+    if statement.unit == "institution":
+        return (
+            "One institution: everything that one lender holds. Each of its loans and borrowers is hidden with it from "
+            "those who see what the server releases, a borrower at several lenders only as far as group privacy of "
+            "several institutions goes, which is not stated."
+        )
     known = statement.known_overlap
     keys = (
         "No borrower key is known, so it is not known how many loans a borrower has, or at how many lenders."
@@ -88,8 +106,9 @@ def _unit(statement: EpsilonStatement) -> str:
 def _relation(statement: EpsilonStatement) -> str:
     return (
         f"`{statement.relation}`: a {statement.unit} is replaced by one that contributes nothing; the number of "
-        f"{statement.unit}s of each lender is public. For Poisson-sampled Gaussian steps the figures are those of "
-        f"adding or removing one {statement.unit}. Replacing it by another costs more and is not stated."
+        f"{statement.unit}s{'' if statement.unit == 'institution' else ' of each lender'} is public. For "
+        f"Poisson-sampled Gaussian steps the figures are those of adding or removing one {statement.unit}. Replacing "
+        "it by another costs more and is not stated."
     )
 
 
@@ -98,20 +117,58 @@ def _parameters(record: RunRecord, statement: EpsilonStatement) -> str:
     lenders = noise_table(record)
     left_out = len(lenders.rows) - _MOST_LENDERS
     more = f"\n\n{left_out} more lenders are in `institutions.parquet`." if left_out > 0 else ""
+    budgets = budget_line(*_promised(record))
+    told = "" if budgets is None else f"Targets differ: {budgets}. "
     return (
-        f"Delta {statement.target_delta:g} for every figure; upper bounds by {' and '.join(accountants)}. All noise is "
-        f"Gaussian, on gradients of one {statement.unit} clipped to one norm, in batches drawn by Poisson sampling.\n\n"
+        f"{told}Delta {statement.target_delta:g} for every figure; upper bounds by {' and '.join(accountants)}. "
+        f"All noise is Gaussian, {_clipped(statement)}.\n\n"
         f"{_markdown(reading_table(statement))}\n\n{_markdown(lenders, most=_MOST_LENDERS)}{more}"
     )
 
 
-def _trust(record: RunRecord) -> str:
+def _clipped(statement: EpsilonStatement) -> str:
+    if statement.unit == "institution":
+        return "added by the server to the mean of updates that are clipped to one norm as a whole"
+    return f"on gradients of one {statement.unit} clipped to one norm, in batches drawn by Poisson sampling"
+
+
+def _promised(record: RunRecord) -> tuple[dict[str, float], float | None]:
+    privacy = as_mapping(record.experiment["privacy"])
+    budgets = {name: as_number(value) for name, value in as_mapping(privacy.get("budgets", {})).items()}
+    return budgets, as_number(privacy["target_epsilon"]) if budgets else None
+
+
+def _trust(record: RunRecord, statement: EpsilonStatement) -> str:
+    if statement.trust == "secure_sum":
+        lost = "; ".join(
+            f"{epsilon_text(bound.value)} if {count} of the other lenders tell{'s' if count == 1 else ''}"
+            for count, bound in sorted(statement.collusion.items())
+        )
+        return (
+            "Secure sum, simulated for comparison: each lender adds its share of the noise, and the figures hold "
+            "against everybody who sees only the sum of all lenders. The protocol that would hide single updates is "
+            "assumed and not built, and one lender's own noise is too little for a promise. A lender that tells what "
+            f"noise it drew takes it out of the sum: for one loan, epsilon {lost}. A round without all lenders is "
+            f"refused. {_mode(record)}"
+        )
+    if statement.trust == "central":
+        return (
+            "Central trust: lenders send clipped updates without noise, the server sees them and adds the noise. The "
+            "figures hold against everybody who sees what the server releases, and not against the server, which must "
+            "be trusted with what updates tell about single loans. "
+            f"{_mode(record)}\n\n"
+            f"{_bullets(statement.notes)}"
+        )
     return (
         "Local trust: every lender trusts itself alone. It clips and adds noise before anything leaves it, so the "
         "figures hold against the server, the other lenders and everybody outside, also all together. No figure relies "
         "on the server seeing only sums. The server is trusted to train well, not to keep secrets. "
-        f"Mode {record.mode}: noise comes from a seed, so the figures hold against those who do not have it."
+        f"{_mode(record)}"
     )
+
+
+def _mode(record: RunRecord) -> str:
+    return f"Mode {record.mode}: noise comes from a seed, so the figures hold against those who do not have it."
 
 
 def _released(record: RunRecord, statement: EpsilonStatement) -> str:
@@ -125,13 +182,13 @@ def _released(record: RunRecord, statement: EpsilonStatement) -> str:
     return _bullets([*lines, "what each release cost: `fedcredit ledger show` on this folder"])
 
 
-def _who_sees_what() -> str:
+def _who_sees_what(statement: EpsilonStatement) -> str:
     return _markdown(
         Table(
             title="",
             headings=("what", "the lender", "the server", "other lenders", "outsiders"),
             num_labels=1,
-            rows=_SEES,
+            rows=(_SEES[0], *_UPDATES[statement.trust], *_SEES[1:]),
             notes=("In a simulation all parties are one program; the table says who would see what if they were not.",),
         )
     )

@@ -22,6 +22,7 @@ from fedcredit.credit.evaluation import FederationEvaluation
 from fedcredit.credit.review import Review
 from fedcredit.data.contract import Contract
 from fedcredit.errors import InputError
+from fedcredit.experiment.market_records import ShockRecord, TruthRecord, WindowRecord
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -58,7 +59,9 @@ class RunRecord:
     ``statement_lines`` its text as it was printed. ``rounds`` holds one object per round;
     ``own_intercept`` the evaluation after each lender moved the level to its own. ``seconds`` and
     ``environment`` say how long and where; they take no part in a comparison of runs. ``ledger_heads``
-    are the digests of the last line of each lender's ledger. ``review`` is the credit review of the final network.
+    are the digests of the last line of each lender's ledger. ``truth`` and ``shock`` exist for simulated
+    markets, ``windows`` for splits out of time. ``stopped`` says where and why a cap ended the run before its planned
+    rounds. ``review`` is the credit review of the final network.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -79,6 +82,10 @@ class RunRecord:
     seconds: Mapping[str, float]
     environment: Mapping[str, JsonValue]
     ledger_heads: Mapping[str, str] = field(default_factory=dict)
+    truth: TruthRecord | None = None
+    windows: Mapping[str, WindowRecord] = field(default_factory=dict)
+    shock: ShockRecord | None = None
+    stopped: str | None = None
     review: Review | None = None
 
 

@@ -4,13 +4,14 @@ Private references draw their own noise and charge it, under their own name, to 
 lenders whose loans they read. They answer three questions: what federating is worth (each lender
 ``alone``), what local trust costs (``pooled``), and whether a network is worth having
 (``federated_logistic``, ``one_shot``). The references without privacy show what the loans hold:
-``pooled_network``, ``pooled_logistic``, ``pooled_trees``.
+``pooled_network``, ``pooled_logistic``, ``pooled_trees``. On a simulated market ``joined_trees`` shows what
+the borrowers' balances at other lenders would add to those trees, and ``oracle`` is the true PD.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,10 @@ from fedcredit.credit.discrimination import auc
 from fedcredit.data.contract import ContractTable, draw_up
 from fedcredit.data.institution import Loans
 from fedcredit.experiment import one_shot
-from fedcredit.experiment.direct import Participant, train_directly
+from fedcredit.experiment.direct import Participant, server_rule, train_directly
 from fedcredit.experiment.prepare import Prepared, initial_network, local_settings, predict_pd, trainer_name
 from fedcredit.experiment.spec import Adam, FixedSteps, Network, Reference, Sgd, Strategy
+from fedcredit.experiment.stopping import most_rounds, spending_cap
 from fedcredit.federation.protocol import release_digest
 from fedcredit.model.network import DefaultNetwork, network_from_spec
 from fedcredit.privacy.accounting.calibration import calibrate
@@ -33,6 +35,7 @@ from fedcredit.privacy.accounting.releases import (
     REFERENCE_ONE_SHOT,
     REFERENCE_POOLED,
 )
+from fedcredit.privacy.budgets import strictest, target_of
 from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
 from fedcredit.seeds import normals, private_stream, public_stream, words
 from fedcredit.training.contract import LocalSettings
@@ -81,22 +84,19 @@ def run_reference(reference: Reference, prepared: Prepared, *, ledgers: Mapping[
         "pooled_network": _pooled_network,
         "pooled_logistic": _pooled_logistic,
         "pooled_trees": _pooled_trees,
+        "joined_trees": _joined_trees,
+        "oracle": _oracle,
     }
     is_private = bool(ledgers) and reference in ("pooled", "federated_logistic", "one_shot")
     return ReferenceScores(reference=reference, pd=build[reference](prepared, ledgers), is_private=is_private)
-
-
-def _direct_strategy(prepared: Prepared) -> Strategy:
-    """Use the run's own server rule; a stock Flower strategy is stood in for by plain averaging."""
-    strategy = prepared.experiment.strategy
-    return strategy if isinstance(strategy, Strategy) else Strategy(server_optimiser=Sgd(), averaging_decay=0.0)
 
 
 def _alone(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> ReferenceScores:
     scores, everywhere, sizes = {}, [], []
     default = np.concatenate([institution.test.default for institution in prepared.institutions])
     for institution in prepared.institutions:
-        participant = _lender(prepared, institution.name, institution.train, ledgers, weight=1.0)
+        by_itself = replace(prepared, plan=prepared.plan.only(institution.name))
+        participant = _lender(by_itself, institution.name, institution.train, ledgers, weight=1.0)
         parameters = _train(prepared, prepared.network, prepared.initial, [participant], REFERENCE_ALONE)
         found = _score(prepared, prepared.network, parameters)
         scores[institution.name] = found[institution.name]
@@ -139,7 +139,7 @@ def _lender(
 
 
 def _pooled(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
-    """Train on all loans in one place, at the noise that the same epsilon asks for there."""
+    """Train on all loans in one place, at the noise that the same epsilon (the smallest of several) asks for there."""
     training = prepared.experiment.training
     loans = _pool(prepared)
     contracts = draw_up({POOLED: loans.num_loans}, local=training.local, weights="uniform")
@@ -153,14 +153,17 @@ def _pooled(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
         event=plan.round_event(POOLED) if ledgers else None,
         ledgers=tuple(ledgers.values()),
     )
-    parameters = _train(prepared, prepared.network, prepared.initial, [participant], REFERENCE_POOLED)
+    parameters = _train(
+        prepared, prepared.network, prepared.initial, [participant], REFERENCE_POOLED, num_rounds=plan.num_rounds
+    )
     return _score(prepared, prepared.network, parameters)
 
 
 def _pooled_plan(prepared: Prepared, contracts: ContractTable) -> PrivacyPlan:
-    return plan_privacy(
-        prepared.experiment.privacy, contracts, num_rounds=prepared.experiment.training.num_rounds, progress=None
-    )
+    promise = strictest(prepared.experiment.privacy, prepared.contracts.institutions)
+    plan = plan_privacy(promise, contracts, num_rounds=prepared.experiment.training.num_rounds, progress=None)
+    fitting = most_rounds(spending_cap(prepared.experiment), plan, POOLED)
+    return plan.through(max(1, min(prepared.plan.num_rounds, fitting)))
 
 
 def _one_shot(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
@@ -191,8 +194,8 @@ def _one_shot(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Score
 def _one_shot_multiplier(prepared: Prepared, institution: str) -> float:
     """Spend on one full-batch release what the run spends on all its rounds."""
     privacy = prepared.experiment.privacy
-    target = privacy.target_epsilon
-    if target is None:
+    target = target_of(privacy, institution)
+    if target is None or prepared.stop is not None:
         target = prepared.plan.epsilon(institution).value
     return calibrate(target_epsilon=target, delta=privacy.target_delta, sampling_probability=1.0, num_steps=1)
 
@@ -269,11 +272,31 @@ def _pooled_logistic(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -
 
 def _pooled_trees(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
     """Boost trees on the table's own columns, not on the encoding made for a private network."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     from fedcredit.data.encoding import raw_matrix
 
+    return _trees(prepared, *raw_matrix(prepared.portfolio))
+
+
+def _joined_trees(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
+    """Boost the same trees with what the borrowers have at other lenders, as if the lenders' tables were joined."""
+    from fedcredit.data.encoding import raw_matrix
+    from fedcredit.experiment.truth import held_elsewhere
+
     matrix, categorical = raw_matrix(prepared.portfolio)
+    elsewhere = held_elsewhere(prepared)
+    kinds = np.concatenate([categorical, np.zeros(elsewhere.shape[1], dtype=np.bool_)])
+    return _trees(prepared, np.hstack([matrix, elsewhere]), kinds)
+
+
+def _oracle(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
+    from fedcredit.experiment.truth import true_pd
+
+    return true_pd(prepared)
+
+
+def _trees(prepared: Prepared, matrix: NDArray[np.float64], categorical: NDArray[np.bool_]) -> Scores:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     rows = np.concatenate([institution.train.rows for institution in prepared.institutions])
     state = int(words(public_stream(seed=prepared.experiment.seed, purpose="reference.pooled_trees"), count=1)[0])
     model = HistGradientBoostingClassifier(
@@ -302,6 +325,8 @@ def _train(
     initial: NDArray[np.float32],
     participants: list[Participant],
     release: str,
+    *,
+    num_rounds: int | None = None,
 ) -> NDArray[np.float32]:
     return train_directly(
         network,
@@ -310,8 +335,8 @@ def _train(
         release=release,
         fingerprint=prepared.fingerprint,
         seed=prepared.experiment.seed,
-        strategy=_direct_strategy(prepared),
-        num_rounds=prepared.experiment.training.num_rounds,
+        strategy=server_rule(prepared.experiment.strategy),
+        num_rounds=prepared.plan.num_rounds if num_rounds is None else num_rounds,
         trainer=trainer(prepared.experiment.trainer.kind, device=prepared.experiment.trainer.device),
         computed_by=trainer_name(prepared.experiment.trainer, network),
     )

@@ -21,6 +21,7 @@ from fedcredit.experiment.spec import (
 )
 
 PUBLIC_ROW_NORM_CAP = 2.5
+_PRIVATE_REFERENCES = ("alone", "pooled", "federated_logistic", "one_shot")
 _MANY_STEPS = 3
 _WIDE = 64
 
@@ -56,9 +57,27 @@ def _on_the_promise(experiment: Experiment) -> Iterator[str]:
     if isinstance(experiment.strategy, FlowerStrategy):
         yield "A stock Flower strategy aggregates here; the ledger covers the noise that lenders draw and nothing else."
 
+    if privacy.shares_noise:
+        yield (
+            "Secure sum: the epsilon rests on a protocol that hides single updates, which is assumed here and not "
+            "built, and on lenders that do not tell their noise; compare with it, and promise trust=local."
+        )
+    left_out = [name for name in experiment.evaluation.references if name in _PRIVATE_REFERENCES]
+    if privacy.is_central and left_out:
+        yield (
+            f"{', '.join(left_out)}: left out, because these references promise something about a loan and this run "
+            "about an institution."
+        )
+
 
 def _on_clipping(experiment: Experiment, row_norm_cap: float) -> Iterator[str]:
     privacy = experiment.privacy
+    if privacy.is_central:
+        yield (
+            f"clipping_norm {privacy.clipping_norm:g} bounds a lender's whole update of a round; single loans are not "
+            "clipped, and the server sees updates without noise."
+        )
+        return
     if privacy.is_private and privacy.clipping_norm < row_norm_cap:
         yield (
             f"clipping_norm {privacy.clipping_norm:g} is below the row-norm cap {row_norm_cap:g}: gradients of "
@@ -72,7 +91,8 @@ def _on_clipping(experiment: Experiment, row_norm_cap: float) -> Iterator[str]:
 
 
 def _on_local_training(experiment: Experiment) -> Iterator[str]:
-    training, private = experiment.training, experiment.privacy.is_private
+    training = experiment.training
+    private = experiment.privacy.is_private and not experiment.privacy.is_central
     one_step = isinstance(training.local, FixedSteps) and training.local.num_steps == 1
     if training.proximal_weight > 0.0 and one_step:
         yield (
@@ -106,8 +126,18 @@ def _on_the_strategy(experiment: Experiment) -> Iterator[str]:
             f"The {strategy.aggregator.kind} of noised updates keeps less signal than their mean: averaging is what "
             "removes the lenders' noise."
         )
-    if not isinstance(strategy.aggregator, Mean) and strategy.weights == "by_size":
-        yield f"The {strategy.aggregator.kind} does not use weights; weights by_size changes nothing."
+    if not isinstance(strategy.aggregator, Mean) and strategy.weights != "uniform":
+        yield f"The {strategy.aggregator.kind} does not use weights; weights {strategy.weights} changes nothing."
+    if isinstance(strategy.aggregator, Mean) and experiment.privacy.budgets and strategy.weights == "by_size":
+        yield (
+            "Budgets differ and weights are by size, so the noise of the strictest lenders counts as much as their "
+            "loans. strategy.weights=inverse_noise_variance makes the noise of the mean smallest."
+        )
+    if strategy.weights == "inverse_noise_variance":
+        yield (
+            "Weights by inverse noise variance follow the noise and not the loans: lenders with small budgets or few "
+            "loans count for little, and the shared network fits the others."
+        )
     if isinstance(strategy.aggregator, Median) and experiment.training.num_rounds < 10:
         yield "A coordinate-wise median moves slowly; fewer than 10 rounds rarely reach a useful network."
     if isinstance(strategy.cohort, FractionCohort) and private:

@@ -1,7 +1,8 @@
 """Arms run over several splits: means, standard errors, and gaps paired split by split.
 
-A split varies both ``split_seed`` and ``seed``. Two arms on one split share their loans, their lenders and
-their initial weights, so the difference is taken on each split before it is averaged.
+A split varies both ``split_seed`` and ``seed``, and of a simulated market the market itself. Two arms on one
+split share their loans, their lenders and their initial weights, so the difference is taken on each split before
+it is averaged.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from fedcredit.experiment.study import in_order, study_table
 from fedcredit.experiment.wording import ABSENT, Table, epsilon_of, epsilon_text, readable
 
 _GAPS = ("minus trees", "minus pooled", "minus alone, all loans", "minus alone, within")
-Split = tuple[int, int]
+Split = tuple[int, int, int]
 Figure = Callable[[RunRecord], float | None]
 
 
@@ -83,7 +84,7 @@ def study_tables(records: Sequence[RunRecord], *, against: str | None = None) ->
         InputError: if there is no run, or no arm is called ``against``.
     """
     arms = study_table(records)
-    if against is None and all(len(runs) == 1 for runs in _by_arm(records).values()):
+    if against is None and all(len(runs) == 1 for runs in arms_by_split(records).values()):
         return [arms]
     return [repeats_table(records, against=against), arms]
 
@@ -103,7 +104,7 @@ def repeats_table(records: Sequence[RunRecord], *, against: str | None = None) -
     """
     if not records:
         raise InputError("records holds no run; give at least one finished run")
-    arms = _by_arm(in_order(records))
+    arms = arms_by_split(in_order(records))
     opponent = _opponent(arms, against)
     one_study = len({record.name.partition("/")[0] for record in records}) == 1
     rows = tuple(
@@ -143,7 +144,15 @@ def _row(name: str, runs: Mapping[Split, RunRecord], opponent: Mapping[Split, Ru
     )
 
 
-def _by_arm(records: Sequence[RunRecord]) -> dict[str, dict[Split, RunRecord]]:
+def arms_by_split(records: Sequence[RunRecord]) -> dict[str, dict[Split, RunRecord]]:
+    """Sort runs by arm and split.
+
+    Args:
+        records: finished runs.
+
+    Returns:
+        Runs by split by arm, in the order in which arms first come.
+    """
     arms: dict[str, dict[Split, RunRecord]] = {}
     for label, record in zip(arm_labels(records), records, strict=True):
         arms.setdefault(label, {})[split_of(record)] = record

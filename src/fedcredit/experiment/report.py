@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedcredit.errors import InputError
+from fedcredit.experiment.by_group import group_table
+from fedcredit.experiment.market_tables import beyond_tables
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import study_tables
 from fedcredit.experiment.review_tables import review_tables
@@ -115,6 +117,7 @@ def _run_page(record: RunRecord, pictures: Sequence[Picture]) -> str:
         tables=[
             lender_table(record),
             reference_table(record),
+            *beyond_tables(record),
             metric_table(record),
             *review_tables(record.review),
             noise_table(record),
@@ -145,11 +148,13 @@ def study_report(records: Sequence[RunRecord], *, against: str | None = None) ->
     arms = [*study_tables(records, against=against), *([] if review is None else [review])]
     ordered = in_order(records)
     studies = sorted({record.name.partition("/")[0] for record in ordered})
+    of_markets = all(record.truth is not None for record in ordered)
+    market_tables = [group_table(ordered, "kind"), group_table(ordered, "lender")] if of_markets else []
     return _page(
         "study.html.jinja",
         title=", ".join(studies),
         records=ordered,
-        arms=arms,
+        arms=[*arms, *market_tables],
         pictures=study_pictures(ordered),
         remarks=list(dict.fromkeys(remark for record in ordered for remark in record.remarks)),
     )

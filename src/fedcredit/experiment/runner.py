@@ -21,11 +21,12 @@ from fedcredit.experiment.files import RunFolder, run_folder
 from fedcredit.experiment.ledger_heads import current_heads, kept_heads, with_heads
 from fedcredit.experiment.measure import Measured, measure
 from fedcredit.experiment.overlap import known_overlap
-from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare
+from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare, server_noise
 from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.resume import forget, last_snapshot, owner_of
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
+from fedcredit.experiment.trust import collusion, trust_notes, trust_of
 from fedcredit.experiment.wording import epsilon_text
 from fedcredit.federation.server import FederationResult, RoundRecord, federate
 from fedcredit.federation.snapshot import Snapshot
@@ -34,6 +35,8 @@ from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.accounting.statement import EpsilonStatement, state, worst_epsilon
+from fedcredit.privacy.budgets import budget_line
+from fedcredit.privacy.plan import SERVER
 from fedcredit.training.trainers import computed_by, trainer
 
 if TYPE_CHECKING:
@@ -93,7 +96,8 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
             _begin(folder, prepared)
             trained = _train(prepared, folder, ledgers, display, start)
             seconds["train"] = time.perf_counter() - started - seconds["prepare"]
-            measured = measure(prepared, trained.result.parameters, ledgers=ledgers, progress=display.stage)
+            done = replace(prepared, plan=prepared.plan.through(prepared.num_rounds))
+            measured = measure(done, trained.result.parameters, ledgers=ledgers, progress=display.stage)
             seconds["total"] = time.perf_counter() - started
             record = _record(prepared, trained, measured, ledgers, seconds)
             _finish(folder, prepared, trained, record, report=report)
@@ -133,7 +137,7 @@ def _train(
     prepared: Prepared, folder: RunFolder, ledgers: Ledgers, display: RunDisplay, start: Snapshot | None
 ) -> _Trained:
     rounds: list[RoundRecord] = []
-    num_rounds = prepared.experiment.training.num_rounds
+    num_rounds = prepared.num_rounds
 
     def on_round(told: RoundRecord) -> None:
         spent = _spent(prepared, ledgers, told.server_round) if told.evaluation is not None else None
@@ -143,7 +147,7 @@ def _train(
         folder.append_round(with_heads(_plain(done), ledgers) if is_kept else _plain(done))
         display.stage("rounds", done.server_round, num_rounds)
         if done.evaluation is not None:
-            display.note("rounds", _note(done))
+            display.note("rounds", _note(done, prepared))
 
     display.stage("rounds", 0, num_rounds)
     for told in () if start is None else start.rounds:
@@ -178,6 +182,8 @@ def _federation(
             on_round=on_round,
             start=start,
             keep=Checkpoints(folder.path, owner),
+            num_rounds=prepared.num_rounds,
+            server_noise=server_noise(prepared, ledgers=ledgers),
         ),
     )
 
@@ -190,7 +196,7 @@ def _spent(prepared: Prepared, ledgers: Ledgers, server_round: int) -> float | N
     return max(bounds) if bounds else None
 
 
-def _note(done: RoundRecord) -> str:
+def _note(done: RoundRecord, prepared: Prepared) -> str:
     fit = done.evaluation.overall if done.evaluation is not None else None
     parts = []
     if fit is not None and fit.log_loss is not None:
@@ -198,6 +204,8 @@ def _note(done: RoundRecord) -> str:
     if fit is not None and fit.auc is not None:
         parts.append(f"validation AUC {fit.auc:.4f}")
     parts.append("no privacy" if done.epsilon_spent is None else f"epsilon at most {epsilon_text(done.epsilon_spent)}")
+    if prepared.stop is not None and done.server_round == prepared.stop.after_round:
+        parts.append(f"stopped by the cap, {prepared.experiment.training.num_rounds} rounds were planned")
     return "  ".join(parts)
 
 
@@ -208,6 +216,9 @@ def _record(
     _check_that_updates_were_charged(prepared, trained, ledgers)
     statement = _statement(prepared, ledgers) if ledgers else None
     lines = [] if statement is None else [*statement.lines(), *_beyond_the_run(prepared, ledgers, statement)]
+    stopped = None if prepared.stop is None else prepared.stop.reason
+    if stopped is not None:
+        lines.insert(0, stopped)
     return RunRecord(
         name=experiment.name,
         fingerprint=prepared.fingerprint,
@@ -218,10 +229,14 @@ def _record(
         statement=None if statement is None else statement.to_json(),
         statement_lines=tuple(lines),
         ledger_heads=current_heads(ledgers),
+        stopped=stopped,
         rounds=tuple(_plain(done) for done in trained.rounds),
         evaluation=measured.evaluation,
         own_intercept=measured.own_intercept,
         references=measured.references,
+        truth=measured.truth,
+        windows=measured.windows,
+        shock=measured.shock,
         review=measured.review,
         remarks=remarks(experiment, row_norm_cap=prepared.portfolio.schema.row_norm_cap),
         seconds=seconds,
@@ -235,30 +250,51 @@ def _record(
 
 def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
     privacy = prepared.experiment.privacy
+    spent = {name: ledger.events(FEDERATION) for name, ledger in ledgers.items()}
     return state(
-        {name: ledger.events(FEDERATION) for name, ledger in ledgers.items()},
+        spent,
         delta=privacy.target_delta,
         unit=privacy.privacy_unit,
         relation=privacy.neighboring_relation,
         mode=prepared.experiment.mode,
-        covers=_covers(prepared.experiment),
-        known_overlap=known_overlap(prepared.portfolio, prepared.institutions),
+        covers=_covers(prepared),
+        known_overlap=None if privacy.is_central else known_overlap(prepared.portfolio, prepared.institutions),
+        trust=trust_of(prepared.experiment),
+        notes=trust_notes(
+            prepared.experiment,
+            prepared.contracts.contracts,
+            prepared.plan,
+            num_parameters=prepared.network.num_parameters,
+        ),
+        collusion=collusion(prepared.experiment, spent),
     )
 
 
 def _check_that_updates_were_charged(prepared: Prepared, trained: _Trained, ledgers: Ledgers) -> None:
     """Refuse to state an epsilon where a server accepted an update that no ledger knows."""
     for name, ledger in ledgers.items():
-        accepted = sum(name in told.cohort and name not in told.quarantined for told in trained.rounds)
+        accepted = sum(_is_released(name, told) for told in trained.rounds)
         needed = accepted * prepared.plan.round_event(name).num_steps
         charged = sum(event.num_steps for event in ledger.events(FEDERATION))
         if charged < needed:
             raise RuntimeError(f"the ledger of {name} has {charged} steps; its accepted updates took {needed}")
 
 
-def _covers(experiment: Experiment) -> str:
-    rounds = f"every update a lender sent over {experiment.training.num_rounds} rounds, and the network made from them"
-    if isinstance(experiment.strategy, FlowerStrategy):
+def _is_released(name: str, told: RoundRecord) -> bool:
+    """Whether something that a ledger's owner made from private loans was released in a round."""
+    return name == SERVER or (name in told.cohort and name not in told.quarantined)
+
+
+def _covers(prepared: Prepared) -> str:
+    if prepared.experiment.privacy.shares_noise:
+        return f"the sum of all updates in each of {prepared.num_rounds} rounds, and the network made from them"
+    if prepared.experiment.privacy.is_central:
+        return (
+            f"the noised mean update of each of {prepared.num_rounds} rounds, and the network made from them; not what "
+            "lenders sent to the server"
+        )
+    rounds = f"every update a lender sent over {prepared.num_rounds} rounds, and the network made from them"
+    if isinstance(prepared.experiment.strategy, FlowerStrategy):
         return f"{rounds}; noise drawn by lenders only, nothing that the stock Flower strategy does"
     return rounds
 
@@ -267,7 +303,9 @@ def _beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonStat
     """Say what the headline leaves out: the run's own private references, and other runs."""
     spent = {name: ledger.events() for name, ledger in ledgers.items()}
     everything = worst_epsilon(spent, delta=statement.target_delta).value
-    rest = [_NOT_COVERED, _scope(prepared)]
+    privacy = prepared.experiment.privacy
+    promised = budget_line(privacy.budgets, privacy.target_epsilon)
+    rest = [*([promised] if promised else []), _NOT_COVERED, _scope(prepared)]
     if everything <= statement.worst.value:
         return rest
     return [

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fedcredit.credit.evaluation import Evaluation
 from fedcredit.experiment.canvas import Picture, label_of
+from fedcredit.experiment.group_picture import group_picture
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.rows import MAX_ROWS, auc_series, ratio_series, row_picture, within_series
 from fedcredit.experiment.wording import SHORT_REFERENCE_NAMES, delta_of, epsilon_of, epsilon_text, nearest_pooled
@@ -18,7 +19,7 @@ def study_pictures(records: Sequence[RunRecord]) -> tuple[Picture, ...]:
         records: finished runs, in the order of their rows; the first 30 are drawn.
 
     Returns:
-        The pictures ``study_auc``, ``study_within`` and ``study_levels``.
+        The pictures ``study_kinds`` (simulated markets alone), ``study_auc``, ``study_within`` and ``study_levels``.
     """
     shown = records[:MAX_ROWS]
     labels, suffix = _labels(shown), _suffix(shown)
@@ -33,6 +34,7 @@ def study_pictures(records: Sequence[RunRecord]) -> tuple[Picture, ...]:
             within.append(within_series(SHORT_REFERENCE_NAMES[name], place, _references(shown, name)))
     levels = [ratio_series("federated", 0, overall)]
     drawn = (
+        group_picture(shown),
         row_picture("study_auc", f"AUC by arm{suffix}", "AUC on all held-out loans", labels, aucs),
         row_picture("study_within", f"AUC within lenders by arm{suffix}", "mean AUC by loans", labels, within),
         row_picture("study_levels", f"Level by arm{suffix}", "mean PD / bad rate", labels, levels, ratio=True),

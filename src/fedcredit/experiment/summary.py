@@ -23,7 +23,7 @@ from fedcredit.experiment.wording import (
     readable,
     with_interval,
 )
-from fedcredit.privacy.accounting.statement import EpsilonStatement, at_lenders
+from fedcredit.privacy.accounting.statement import EpsilonStatement, at_lenders, target_of
 from fedcredit.privacy.reading import percent
 
 
@@ -175,13 +175,14 @@ def reading_table(statement: EpsilonStatement) -> Table:
     return Table(
         title="What an attacker makes of it",
         headings=(
-            f"borrower with one {statement.unit} at", f"epsilon (delta {statement.target_delta:g})",
+            "for" if statement.unit == "institution" else f"borrower with one {statement.unit} at",
+            f"epsilon (delta {statement.target_delta:g})",
             *(f"recognised at {100 * rate:g} % false alarms" for rate in rates), "advantage", "best guess right",
         ),
         num_labels=1,
         rows=tuple(
             (
-                at_lenders(count),
+                target_of(statement.unit, count) if statement.unit == "institution" else at_lenders(count),
                 epsilon_text(bounds[count].value),
                 *(f"{percent(rate)} %" for rate in found.true_positive_rates),
                 f"{percent(found.advantage)} %",

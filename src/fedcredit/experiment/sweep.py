@@ -162,7 +162,7 @@ def run_sweep(
         KeyboardInterrupt: when interrupted, after the workers were ended.
     """
     started, cpu = time.perf_counter(), time.process_time()
-    arms = tuple(dict.fromkeys(experiments))
+    arms = tuple({experiment.model_dump_json(): experiment for experiment in experiments}.values())
     labels = sweep_labels(arms)
     with ExitStack() as stack:
         spool = Spool.opened(launcher.folder, arms)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fedcredit.data.institution import Institution, Loans
-from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers
+from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, server_noise
 from fedcredit.experiment.spec import Evaluation
 from fedcredit.federation.runtimes.inline import run_inline
 from fedcredit.federation.server import federate
@@ -52,6 +52,7 @@ def seconds_a_round(prepared: Prepared) -> float:
                 network=trial.network,
                 initial=trial.initial,
                 noise_multiplier=trial.plan.noise_multiplier,
+                server_noise=server_noise(trial, ledgers=ledgers),
                 on_round=lambda told: seconds.append(told.train_seconds),
             ),
         )
@@ -63,6 +64,7 @@ def _trial(prepared: Prepared, share: float) -> Prepared:
         update={
             "training": prepared.experiment.training.model_copy(update={"num_rounds": _NUM_ROUNDS}),
             "evaluation": Evaluation(every=_NUM_ROUNDS, references=()),
+            "privacy": prepared.experiment.privacy.model_copy(update={"epsilon_cap": None}),
         }
     )
     num_features, cap = prepared.network.num_features, prepared.portfolio.schema.row_norm_cap
@@ -70,7 +72,7 @@ def _trial(prepared: Prepared, share: float) -> Prepared:
         _made_up(contract.institution, max(1, round(share * contract.num_loans)), num_features, cap)
         for contract in prepared.contracts.contracts
     )
-    return replace(prepared, experiment=experiment, fingerprint=_FINGERPRINT, institutions=made_up)
+    return replace(prepared, experiment=experiment, fingerprint=_FINGERPRINT, institutions=made_up, stop=None)
 
 
 def _made_up(institution: str, num_loans: int, num_features: int, cap: float) -> Institution:

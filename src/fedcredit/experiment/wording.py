@@ -22,6 +22,8 @@ REFERENCE_NAMES = {
     "pooled_network": "all loans pooled, network, no privacy",
     "pooled_logistic": "all loans pooled, logistic regression, no privacy",
     "pooled_trees": "all loans pooled, boosted trees, no privacy",
+    "joined_trees": "the same trees, with the borrower's balances at other lenders",
+    "oracle": "the true PD of the simulation",
 }
 PRIVATE_REFERENCES = ("alone", "pooled", "federated_logistic", "one_shot")
 ONE_MODEL_A_LENDER = ("alone",)
@@ -37,6 +39,8 @@ SHORT_REFERENCE_NAMES = {
     "pooled_network": "pooled network",
     "pooled_logistic": "pooled logistic regression",
     "pooled_trees": "pooled boosted trees",
+    "joined_trees": "trees, lenders joined",
+    "oracle": "true PD",
 }
 
 

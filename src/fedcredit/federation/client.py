@@ -21,6 +21,7 @@ from flwr.clientapp import ClientApp
 
 from fedcredit.data.contract import Contract
 from fedcredit.errors import InputError
+from fedcredit.federation.central import clipped_parameters
 from fedcredit.federation.protocol import (
     SIMULATED,
     EvaluateReply,
@@ -42,6 +43,7 @@ from fedcredit.model.network import DefaultNetwork, to_pd
 from fedcredit.privacy.accounting.events import GaussianSteps
 from fedcredit.privacy.accounting.ledger import NoiseDrawsError, PrivacyLedger, Release
 from fedcredit.privacy.accounting.releases import FEDERATION
+from fedcredit.privacy.cap import SpendingCap
 from fedcredit.seeds import Stream
 from fedcredit.training.contract import LocalRound, LocalSettings, PredictLogit, RoundStreams
 
@@ -60,7 +62,8 @@ class Lender:
     """All that one lender needs to answer the server.
 
     ``event`` is what a round costs its loans, ``None`` where nothing is private; then there is no
-    ledger either.
+    ledger either. ``cap`` is what the lender's training may cost; its ledger refuses a round beyond it.
+    ``update_clipping_norm`` bounds the whole update, where the server adds the noise.
     """
 
     institution: Institution
@@ -77,6 +80,8 @@ class Lender:
     predict: PredictLogit
     computed_by: str
     mode: str = SIMULATED
+    cap: SpendingCap | None = None
+    update_clipping_norm: float | None = None
 
 
 FindLender = Callable[[Context], Lender]
@@ -166,10 +171,13 @@ def answer_train(lender: Lender, content: RecordDict) -> RecordDict:
     if release is not None and lender.ledger is not None:
         with _charging():
             lender.ledger.commit(release, num_noise_draws=outcome.num_noise_draws)
+    parameters = outcome.parameters
+    if lender.update_clipping_norm is not None:
+        parameters = clipped_parameters(request.parameters, parameters, lender.update_clipping_norm)
     return write_train_reply(
         TrainReply(
             server_round=request.server_round,
-            parameters=outcome.parameters,
+            parameters=parameters,
             ledger_digest="" if lender.ledger is None else lender.ledger.head,
         )
     )
@@ -241,7 +249,7 @@ def _intend(lender: Lender, request: ModelRequest) -> Release | None:
     )
     release = Release(name=FEDERATION, server_round=request.server_round, event=lender.event, digest=digest)
     with _charging():
-        lender.ledger.intend(release)
+        lender.ledger.intend(release, within=lender.cap)
     return release
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from flwr.serverapp import Grid
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fedcredit.data.contract import Contract, ContractTable
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, FullCohort
+from fedcredit.federation.central import CentralRule, ServerNoise, gate_bound
 from fedcredit.federation.flower_private import quieten_flower
 from fedcredit.federation.flower_strategy import OrderedFlowerStrategy, stock_strategy
 from fedcredit.federation.norm_bound import update_norm_bound
@@ -22,6 +23,7 @@ from fedcredit.federation.snapshot import Keep, Snapshot, before_round_one
 from fedcredit.federation.strategy import FedcreditRule, FederatedStrategy, Plan, ServerRule
 from fedcredit.model.arrays import parameters_to_record
 from fedcredit.model.network import DefaultNetwork
+from fedcredit.privacy.secure_sum import noise_share
 from fedcredit.training.contract import LocalSettings
 
 __all__ = ["FederationResult", "RoundRecord", "federate"]
@@ -54,6 +56,8 @@ def federate(
     on_round: Callable[[RoundRecord], None] | None = None,
     start: Snapshot | None = None,
     keep: Keep | None = None,
+    num_rounds: int | None = None,
+    server_noise: ServerNoise | None = None,
 ) -> FederationResult:
     """Call the roster and train for all rounds, or for those that are left.
 
@@ -71,6 +75,8 @@ def federate(
         on_round: told each round's record as it closes.
         start: where an interrupted federation of this experiment stood; round 1 by default.
         keep: told after each round how to take a snapshot.
+        num_rounds: the last round, where a cap ends the run early; the experiment's by default.
+        server_noise: the noise that the server adds, where the unit is an institution.
 
     Returns:
         The result, the rounds of ``start`` included; the same bits wherever it started.
@@ -83,7 +89,7 @@ def federate(
     if initial.shape != (network.num_parameters,):
         raise InputError(f"initial has shape {initial.shape}; this network needs ({network.num_parameters},)")
     begin = before_round_one(initial) if start is None else start
-    rule = _rule(experiment, contracts, initial)
+    rule = _rule(experiment, contracts, initial, server_noise)
     if begin.rule:
         rule.restore(begin.rule)
     started = time.perf_counter()
@@ -91,6 +97,7 @@ def federate(
     nodes = call_roster(grid, contracts, fingerprint=fingerprint, deadline_seconds=deadline)
     startup_seconds = time.perf_counter() - started
     plan = _plan(experiment, fingerprint, contracts, nodes, noise_multiplier, network.num_parameters)
+    plan = replace(plan, num_rounds=num_rounds or plan.num_rounds, server=server_noise)
     strategy = FederatedStrategy(plan=plan, rule=rule, start=begin, on_round=on_round, keep=keep)
     arrays = parameters_to_record(begin.iterate.parameters)
     strategy.start(grid, arrays, num_rounds=strategy.num_rounds_left, timeout=deadline)
@@ -102,11 +109,17 @@ def federate(
     )
 
 
-def _rule(experiment: Experiment, contracts: ContractTable, initial: NDArray[np.float32]) -> ServerRule:
+def _rule(
+    experiment: Experiment, contracts: ContractTable, initial: NDArray[np.float32], server_noise: ServerNoise | None
+) -> ServerRule:
     strategy = experiment.strategy
+    if experiment.privacy.is_central and server_noise is None:
+        raise RuntimeError("privacy_unit is institution, and the server was given no noise to add")
     if isinstance(strategy, FlowerStrategy):
         inner = stock_strategy(strategy, proximal_weight=experiment.training.proximal_weight)
         return OrderedFlowerStrategy(inner, contracts)
+    if server_noise is not None:
+        return CentralRule(strategy, contracts, initial, server_noise)
     return FedcreditRule(strategy, contracts, initial)
 
 
@@ -119,15 +132,19 @@ def _plan(
     num_parameters: int,
 ) -> Plan:
     strategy = experiment.strategy
-    bounds = {
-        contract.institution: update_norm_bound(
-            _settings(experiment, contract, noise_multiplier[contract.institution]),
-            num_loans=contract.num_loans,
-            num_parameters=num_parameters,
-        )
-        for contract in contracts.contracts
-        if experiment.privacy.is_private
-    }
+    bounds: dict[str, float | None] = {}
+    if experiment.privacy.is_central:
+        bounds = dict.fromkeys(contracts.institutions, gate_bound(experiment.privacy.clipping_norm))
+    elif experiment.privacy.is_private:
+        share = noise_share(experiment.privacy, len(contracts.contracts))
+        bounds = {
+            contract.institution: update_norm_bound(
+                _settings(experiment, contract, share * noise_multiplier[contract.institution]),
+                num_loans=contract.num_loans,
+                num_parameters=num_parameters,
+            )
+            for contract in contracts.contracts
+        }
     return Plan(
         fingerprint=fingerprint,
         nodes=nodes,

@@ -6,7 +6,9 @@ lenders receive: what is sent is what is kept. The average is evaluated and rele
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +49,32 @@ def initial_state(initial: NDArray[np.float32]) -> ServerState:
         second_moment=zero,
         step=0,
     )
+
+
+def kept_state(state: ServerState) -> dict[str, NDArray[Any]]:
+    """Return a state as arrays.
+
+    Args:
+        state: the state.
+
+    Returns:
+        Arrays by the names of the fields.
+    """
+    return {item.name: np.asarray(getattr(state, item.name)) for item in fields(ServerState)}
+
+
+def restored_state(state: ServerState, kept: Mapping[str, NDArray[Any]]) -> ServerState:
+    """Return the state that was kept.
+
+    Args:
+        state: any state of the same run.
+        kept: from `kept_state`.
+
+    Returns:
+        The state.
+    """
+    arrays = {name: array for name, array in kept.items() if name != "step"}
+    return replace(state, step=int(kept["step"]), **arrays)
 
 
 def released(state: ServerState) -> NDArray[np.float32]:

@@ -7,9 +7,10 @@ server optimiser, average of the iterates) or a stock Flower strategy with order
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from fedcredit.data.contract import ContractTable
 from fedcredit.experiment import spec
 from fedcredit.federation.aggregate import aggregate
+from fedcredit.federation.central import ServerNoise, secret_cohort
 from fedcredit.federation.cohort import cohort, quorum
 from fedcredit.federation.gate import Expected, Sent, admit, check_quorum, examine_training
 from fedcredit.federation.protocol import (
@@ -32,9 +34,10 @@ from fedcredit.federation.protocol import (
     write_model_request,
 )
 from fedcredit.federation.rounds import RoundRecord, evaluate_replies
-from fedcredit.federation.server_optimiser import ServerState, initial_state, released, server_step
+from fedcredit.federation.server_optimiser import initial_state, kept_state, released, restored_state, server_step
 from fedcredit.federation.snapshot import Iterate, Keep, Snapshot
 from fedcredit.model.arrays import parameters_from_record, parameters_to_record
+from fedcredit.privacy.plan import SERVER
 
 
 class ServerRule(Protocol):
@@ -102,7 +105,7 @@ class FedcreditRule:
 
     def kept(self) -> dict[str, NDArray[Any]]:
         """Return the server's state by the names of its fields."""
-        return {item.name: np.asarray(getattr(self._state, item.name)) for item in fields(ServerState)}
+        return kept_state(self._state)
 
     def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
         """Go on from an earlier state.
@@ -110,8 +113,7 @@ class FedcreditRule:
         Args:
             kept: as `kept` returned it.
         """
-        arrays = {name: array for name, array in kept.items() if name != "step"}
-        self._state = replace(self._state, step=int(kept["step"]), **arrays)
+        self._state = restored_state(self._state, kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +122,28 @@ class Plan:
 
     fingerprint: str
     nodes: Mapping[str, int]
-    cohort: spec.FullCohort | spec.FractionCohort
+    cohort: spec.Cohort
     seed: int
     quorum: float
     num_rounds: int
     evaluate_every: int
     norm_bound: Mapping[str, float | None] = field(default_factory=dict)
+    server: ServerNoise | None = None
+
+    def asked(self, server_round: int) -> tuple[str, ...]:
+        """Return the cohort of a round, sorted; a Poisson one is drawn in secret and may be empty."""
+        names = tuple(self.nodes)
+        if isinstance(self.cohort, spec.PoissonCohort):
+            if self.server is None:
+                raise RuntimeError("a Poisson cohort is drawn from the server's own stream, and there is none")
+            return secret_cohort(self.cohort.sampling_probability, names, self.server.cohorts, server_round)
+        return cohort(self.cohort, names, seed=self.seed, server_round=server_round)
+
+    def needed(self, asked: int) -> int:
+        """Return how many good replies a round needs; none is renormalised where the server adds the noise."""
+        if self.server is not None:
+            return math.ceil(self.quorum * asked)
+        return quorum(self.quorum, cohort_size=asked, num_lenders=len(self.nodes))
 
 
 @final
@@ -193,8 +211,9 @@ class FederatedStrategy(flower.Strategy):
         self._started = time.perf_counter()
         server_round += self._num_before
         parameters = parameters_from_record(arrays, num_parameters=len(self.iterate.parameters))
-        names = cohort(self._plan.cohort, tuple(self._plan.nodes), seed=self._plan.seed, server_round=server_round)
-        return self._ask(TRAIN, names, server_round, parameters)
+        if self._plan.server is not None:
+            self._plan.server.intend(server_round, parameters)
+        return self._ask(TRAIN, self._plan.asked(server_round), server_round, parameters)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -217,11 +236,13 @@ class FederatedStrategy(flower.Strategy):
         expected = Expected(server_round=server_round, parameters=incoming, norm_bound=self._plan.norm_bound)
         admission = admit(replies, self._sent(), lambda name, content: examine_training(name, content, expected))
         asked = tuple(addressee.institution for addressee in self._requests)
-        needed = quorum(self._plan.quorum, cohort_size=len(asked), num_lenders=len(self._plan.nodes))
+        needed = self._plan.needed(len(asked))
         check_quorum(admission, server_round=server_round, asked=len(asked), needed=needed)
         self.iterate = self._rule(server_round, incoming, admission.accepted)
         heads = {name: reply.ledger_digest for name, reply in admission.accepted.items() if reply.ledger_digest}
         self._ledger_heads.update(heads)
+        if self._plan.server is not None:
+            self._ledger_heads[SERVER] = self._plan.server.ledger.head
         self._record = RoundRecord(
             server_round=server_round,
             cohort=asked,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedcredit.experiment.spec import Experiment, FullCohort, Strategy
+from fedcredit.experiment.spec import Cohort, Experiment, FullCohort, PoissonCohort, Strategy
 from fedcredit.federation.cohort import cohort
 from fedcredit.federation.flower_private import wire_bytes
 from fedcredit.federation.protocol import (
@@ -58,7 +58,7 @@ def traffic(experiment: Experiment, *, num_parameters: int, validation_loans: Ma
     rounds = range(1, experiment.training.num_rounds + 1)
     strategy = experiment.strategy
     chosen = strategy.cohort if isinstance(strategy, Strategy) else FullCohort()
-    asked = sum(len(cohort(chosen, institutions, seed=experiment.seed, server_round=number)) for number in rounds)
+    asked = _num_asked(chosen, institutions, experiment.seed, rounds)
     evaluated = sum(number % experiment.evaluation.every == 0 or number == rounds[-1] for number in rounds)
     parameters = np.ones(num_parameters, dtype=np.float32)
     request = wire_bytes(
@@ -79,6 +79,13 @@ def traffic(experiment: Experiment, *, num_parameters: int, validation_loans: Ma
         bytes_to_server=roster_replies + asked * reply + scores,
         bytes_of_evaluation=evaluations * request + scores,
     )
+
+
+def _num_asked(chosen: Cohort, institutions: tuple[str, ...], seed: int, rounds: range) -> int:
+    """Count requests to train; of secret Poisson cohorts only the mean is public."""
+    if isinstance(chosen, PoissonCohort):
+        return round(chosen.sampling_probability * len(institutions) * len(rounds))
+    return sum(len(cohort(chosen, institutions, seed=seed, server_round=number)) for number in rounds)
 
 
 def _evaluation_bytes(num_loans: int, server_round: int) -> int:

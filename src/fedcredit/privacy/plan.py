@@ -1,21 +1,27 @@
 """What is promised: the plan from which every lender's noise and every planned event comes.
 
-The same target epsilon and delta hold for every lender; the noise differs where rate or step count
-do. A training loop never sees a noise multiplier that is not in a plan.
+One delta holds for every lender, and one target epsilon for those without a budget of their own; the noise differs
+where target, rate or step count do. A training loop never sees a noise multiplier that is not in a plan.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from fedcredit.data.contract import Contract, ContractTable
+from fedcredit.data.wording import check_names
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Privacy
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.calibration import Progress, calibrate
 from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.budgets import target_of
+
+Asked = tuple[float, int, float | None]
+INSTITUTION = "institution"
+SERVER = "server"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +29,17 @@ class PrivacyPlan:
     """A promise for every lender of a federation, over the whole run.
 
     Attributes:
-        unit: the privacy unit, ``"loan"``.
+        unit: the privacy unit, ``"loan"`` or ``"institution"``.
         relation: the neighbouring relation, ``"zero_out"``.
         clipping_norm: C, the largest norm of one loan's gradient; infinite without privacy.
-        target_epsilon: the promise; None where the noise was given instead, infinite without privacy.
+        target_epsilon: the promise to lenders without a budget of their own; None where the noise was given
+            instead, infinite without privacy.
         target_delta: the delta of the promise, the same for all lenders.
         noise_multiplier: lender -> sigma, the noise's standard deviation over ``clipping_norm``.
-        events: lender -> everything it does in the whole run.
+        events: lender -> everything it does in the whole run; where the server adds the noise, it stands here alone
+            under the name `SERVER`.
         num_rounds: rounds of the run.
+        budgets: lender -> target epsilon, of the lenders that have one of their own.
     """
 
     unit: str
@@ -41,6 +50,12 @@ class PrivacyPlan:
     noise_multiplier: Mapping[str, float]
     events: Mapping[str, GaussianSteps]
     num_rounds: int
+    budgets: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def lenders_add_noise(self) -> bool:
+        """Whether lenders clip gradients and draw noise themselves, so that each of them has a ledger."""
+        return self.is_private and self.unit != INSTITUTION
 
     @property
     def is_private(self) -> bool:
@@ -66,6 +81,35 @@ class PrivacyPlan:
             num_steps=whole.num_steps // self.num_rounds,
         )
 
+    def only(self, institution: str) -> PrivacyPlan:
+        """Return the plan of a lender that shares its noise with nobody.
+
+        Args:
+            institution: the lender's name.
+
+        Returns:
+            The plan with that lender alone.
+
+        Raises:
+            KeyError: if the plan has no such lender.
+        """
+        noise = {institution: self.noise_multiplier[institution]}
+        return replace(self, noise_multiplier=noise, events={institution: self.events[institution]})
+
+    def through(self, num_rounds: int) -> PrivacyPlan:
+        """Return the plan of a run that stops early, with the same noise.
+
+        Args:
+            num_rounds: rounds that it does, at least 1.
+
+        Returns:
+            The plan of those rounds; this one if it has no more.
+        """
+        if num_rounds >= self.num_rounds:
+            return self
+        events = {name: self.round_event(name).times(num_rounds) for name in self.events}
+        return replace(self, events=events, num_rounds=num_rounds)
+
     def epsilon(self, institution: str) -> Epsilon:
         """Price what is planned for a lender over the whole run; what was spent is its ledger's to say.
 
@@ -73,7 +117,7 @@ class PrivacyPlan:
             institution: the lender's name.
 
         Returns:
-            The bound, at most ``target_epsilon`` where there is one.
+            The bound, at most the lender's target where there is one.
 
         Raises:
             KeyError: if the plan has no such lender.
@@ -89,7 +133,7 @@ def plan_privacy(
     progress: Progress | None = None,
     allow_any_delta: bool = False,
 ) -> PrivacyPlan:
-    """Turn a promise into noise: one calibration for each distinct (sampling rate, number of steps).
+    """Turn a promise into noise: one calibration for each distinct (sampling rate, number of steps, target).
 
     Every lender is taken to join every round, which is an upper bound where a cohort is a fraction.
 
@@ -104,61 +148,73 @@ def plan_privacy(
         The plan.
 
     Raises:
-        InputError: if the run is private and ``target_delta`` is not below 1 / (loans of the largest lender).
+        InputError: if the run is private and ``target_delta`` is not below 1 / (loans of the largest lender), or a
+            budget is for a lender that is not there.
     """
+    check_names("privacy.budgets", privacy.budgets, contracts.institutions)
     if privacy.is_private and not allow_any_delta:
-        check_delta_of(privacy.target_delta, contracts.contracts)
-    rates = {c.institution: (c.sampling_probability, c.local_steps * num_rounds) for c in contracts.contracts}
-    noise = _noise_by_rate(privacy, sorted(set(rates.values())), progress)
+        check_delta_of(privacy.target_delta, contracts.contracts, in_one_sum=privacy.shares_noise)
+    asked = {
+        c.institution: (c.sampling_probability, c.local_steps * num_rounds, target_of(privacy, c.institution))
+        for c in contracts.contracts
+    }
+    noise = _noise_by_promise(privacy, sorted(set(asked.values())), progress)
     return PrivacyPlan(
         unit=privacy.privacy_unit,
         relation=privacy.neighboring_relation,
         clipping_norm=privacy.clipping_norm if privacy.is_private else math.inf,
         target_epsilon=privacy.target_epsilon,
         target_delta=privacy.target_delta,
-        noise_multiplier={name: noise[pair] for name, pair in rates.items()},
+        noise_multiplier={name: noise[one] for name, one in asked.items()},
         events={
-            name: GaussianSteps(sampling_probability=pair[0], noise_multiplier=noise[pair], num_steps=pair[1])
-            for name, pair in rates.items()
+            name: GaussianSteps(sampling_probability=one[0], noise_multiplier=noise[one], num_steps=one[1])
+            for name, one in asked.items()
         },
         num_rounds=num_rounds,
+        budgets=dict(privacy.budgets),
     )
 
 
-def _noise_by_rate(
-    privacy: Privacy, distinct: Sequence[tuple[float, int]], progress: Progress | None
-) -> dict[tuple[float, int], float]:
+def _noise_by_promise(privacy: Privacy, distinct: Sequence[Asked], progress: Progress | None) -> dict[Asked, float]:
     noise = {}
-    for done, (rate, steps) in enumerate(distinct):
+    for done, (rate, steps, target) in enumerate(distinct):
         if progress is not None:
             progress(f"noise for {steps} steps at sampling probability {rate:.4g}", done, len(distinct))
-        noise[rate, steps] = _noise(privacy, rate, steps)
+        noise[rate, steps, target] = _noise(privacy, rate, steps, target)
     if progress is not None:
         progress("noise for every lender", len(distinct), len(distinct))
     return noise
 
 
-def _noise(privacy: Privacy, sampling_probability: float, num_steps: int) -> float:
-    if privacy.target_epsilon is None:
+def _noise(privacy: Privacy, sampling_probability: float, num_steps: int, target_epsilon: float | None) -> float:
+    if target_epsilon is None:
         return privacy.noise_multiplier or 0.0
     return calibrate(
-        target_epsilon=privacy.target_epsilon,
+        target_epsilon=target_epsilon,
         delta=privacy.target_delta,
         sampling_probability=sampling_probability,
         num_steps=num_steps,
     )
 
 
-def check_delta_of(delta: float, contracts: tuple[Contract, ...]) -> None:
+def check_delta_of(delta: float, contracts: tuple[Contract, ...], *, in_one_sum: bool = False) -> None:
     """Refuse a delta that permits giving one loan of a lender away.
 
     Args:
         delta: the promise's delta.
         contracts: the public constants of each lender, at least one.
+        in_one_sum: whether the loans of all lenders are in one sum, and no lender has a release of its own.
 
     Raises:
-        InputError: if it is not below 1 / (loans of the largest lender).
+        InputError: if it is not below 1 / (loans of the largest lender, or of all together in one sum).
     """
+    total = sum(contract.num_loans for contract in contracts)
+    if in_one_sum and delta * total >= 1.0:
+        raise InputError(
+            f"privacy.target_delta is {delta:g}, but the lenders have {total} training loans in one sum: allowed is "
+            f"below 1 / {total} = {1.0 / total:.2e}, because a larger delta permits giving one loan away. "
+            f"Set privacy.target_delta={0.1 / total:.0e} or smaller"
+        )
     largest = max(contracts, key=lambda contract: contract.num_loans)
     if delta * largest.num_loans >= 1.0:
         allowed = f"{0.1 / largest.num_loans:.0e}"
@@ -167,4 +223,63 @@ def check_delta_of(delta: float, contracts: tuple[Contract, ...]) -> None:
             f"{largest.num_loans} training loans: allowed is below 1 / {largest.num_loans} = "
             f"{1.0 / largest.num_loans:.2e}, because a larger delta permits giving one loan away. "
             f"Set privacy.target_delta={allowed} or smaller"
+        )
+
+
+def plan_for_institutions(
+    privacy: Privacy,
+    institutions: Sequence[str],
+    *,
+    sampling_probability: float,
+    num_rounds: int,
+    allow_any_delta: bool = False,
+) -> PrivacyPlan:
+    """Turn a promise about whole institutions into the server's noise: one event a round.
+
+    Args:
+        privacy: the promise, with ``privacy_unit: institution``.
+        institutions: the lenders.
+        sampling_probability: the chance of each of them to be in a round, independently and in secret; 1 where that
+            is not how they are chosen.
+        num_rounds: rounds of the run, at least 1.
+        allow_any_delta: for looking at a plan that no run may follow.
+
+    Returns:
+        The plan, with the server alone in it.
+
+    Raises:
+        InputError: if ``target_delta`` is not below 1 / (institutions), or a lender has the server's name.
+    """
+    if SERVER in institutions:
+        raise InputError(f"a lender is called {SERVER!r}, which names the server's ledger here; rename the lender")
+    if privacy.is_private and not allow_any_delta:
+        check_delta_for_institutions(privacy.target_delta, len(institutions))
+    noise = _noise(privacy, sampling_probability, num_rounds, privacy.target_epsilon)
+    event = GaussianSteps(sampling_probability=sampling_probability, noise_multiplier=noise, num_steps=num_rounds)
+    return PrivacyPlan(
+        unit=privacy.privacy_unit,
+        relation=privacy.neighboring_relation,
+        clipping_norm=privacy.clipping_norm if privacy.is_private else math.inf,
+        target_epsilon=privacy.target_epsilon,
+        target_delta=privacy.target_delta,
+        noise_multiplier={SERVER: noise},
+        events={SERVER: event},
+        num_rounds=num_rounds,
+    )
+
+
+def check_delta_for_institutions(delta: float, num_institutions: int) -> None:
+    """Refuse a delta that permits giving one institution away.
+
+    Args:
+        delta: the promise's delta.
+        num_institutions: how many there are, at least 1.
+
+    Raises:
+        InputError: if it is not below 1 / (institutions).
+    """
+    if delta * num_institutions >= 1.0:
+        raise InputError(
+            f"privacy.target_delta is {delta:g}, but there are {num_institutions} institutions: allowed is below "
+            f"1 / {num_institutions} = {1.0 / num_institutions:.2e}, because a larger delta permits giving one away"
         )

@@ -71,10 +71,22 @@ class Reading:
         return (
             f"In plain words: somebody who sees all that was released, knows every other {unit}, and may wrongly "
             f"suspect 1 in 100 {unit}s that were not used, recognises at most "
-            f"{percent(self.true_positive_rates[place])} in 100 that were. Asked whether a {unit} was used, at even "
+            f"{percent(self.true_positive_rates[place])} in 100 that were. Asked whether {a(unit)} was used, at even "
             f"odds, the best guess is right at most {percent((1.0 + self.advantage) / 2.0)} % of the time; a coin is "
             "right 50 %."
         )
+
+
+def a(unit: str) -> str:
+    """Put the indefinite article before a noun.
+
+    Args:
+        unit: a privacy unit.
+
+    Returns:
+        For example ``"an institution"``.
+    """
+    return f"{'an' if unit[0] in 'aeiou' else 'a'} {unit}"
 
 
 def read(events: Iterable[GaussianSteps]) -> Reading:

@@ -93,6 +93,15 @@ def test_encoding_without_a_loan_is_the_encoding_without_its_row_to_the_bit(
     assert without.tobytes() == np.delete(whole, i, axis=0).tobytes()
 
 
+@pytest.mark.long
+@settings(max_examples=200)
+@given(loans=st.lists(_loan, min_size=20, max_size=40))
+def test_two_hundred_tables_are_encoded_the_same_without_each_of_twenty_loans(loans: list[dict[str, object]]) -> None:
+    whole = encode(portfolio(loans))
+    for i in range(20):
+        assert encode(portfolio(loans[:i] + loans[i + 1 :])).tobytes() == np.delete(whole, i, axis=0).tobytes()
+
+
 @settings(max_examples=100)
 @given(loans=st.lists(_loan, min_size=1, max_size=30), data=st.data())
 def test_a_loans_code_does_not_depend_on_its_place(loans: list[dict[str, object]], data: st.DataObject) -> None:

@@ -66,16 +66,17 @@ def test_a_large_table_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert load_portfolio(where) is not load_portfolio(where)
 
 
+DEALT = ("portfolio=german", "partition=dirichlet", "partition.num_institutions=3", "partition.min_loans=50")
+
+
 def test_arms_share_the_lenders_of_the_same_deal_and_only_of_it() -> None:
-    experiment = compose(None, ["portfolio=german", "partition.num_institutions=3", "partition.min_loans=50"])
+    experiment = compose(None, [*DEALT])
     portfolio = load_portfolio(experiment.portfolio)
     first = build_institutions(experiment, portfolio)
-    other_arm = compose(
-        None, ["portfolio=german", "partition.num_institutions=3", "partition.min_loans=50", "seed=9", "privacy=none"]
-    )
+    other_arm = compose(None, [*DEALT, "seed=9", "privacy=none"])
     assert build_institutions(other_arm, portfolio) is first
     for changed in ("split_seed=5", "partition.num_institutions=4"):
-        again = compose(None, ["portfolio=german", "partition.num_institutions=3", "partition.min_loans=50", changed])
+        again = compose(None, [*DEALT, changed])
         dealt = build_institutions(again, portfolio)
         assert [item.train.rows.tolist() for item in dealt] != [item.train.rows.tolist() for item in first]
     back = build_institutions(experiment, portfolio)

@@ -15,7 +15,8 @@ from fedcredit.experiment.runner import run
 from fedcredit.privacy.accounting import accountants
 
 GERMAN = (
-    "portfolio=german", "partition=quantity", "partition.num_institutions=3", "privacy.target_delta=1e-4",
+    "portfolio=german", "partition=quantity", "network=tanh16", "partition.num_institutions=3",
+    "privacy.target_delta=1e-4",
     "training.num_rounds=2", "evaluation.references=[alone,pooled,federated_logistic,one_shot]",
 )  # fmt: skip
 EPOCHS = ("training/local=epochs", "training.local.expected_batch=64")
@@ -42,6 +43,13 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         ("privacy.target_epsilon=.5", *EPOCHS),
         ("privacy.target_epsilon=null", "privacy.noise_multiplier=8", *EPOCHS),
         ("privacy.target_epsilon=.5", "strategy=flower_fedavg", "evaluation.references=[one_shot]"),
+        ("privacy.target_epsilon=.5", "privacy.budgets={lender_01: 1}"),
+        (
+            "privacy.target_epsilon=null",
+            "privacy.noise_multiplier=3",
+            "privacy.epsilon_cap=.5",
+            "training.num_rounds=6",
+        ),
     ],
 )
 def test_no_run_prices_anything_that_was_not_priced_ahead(

@@ -21,6 +21,7 @@ from fedcredit.training.trainers import trainer
 SMALL = (
     "portfolio=german",
     "partition=iid",
+    "network=tanh16",
     "partition.num_institutions=3",
     "privacy.target_delta=1e-5",
     "privacy.target_epsilon=2",

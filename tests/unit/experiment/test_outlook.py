@@ -26,6 +26,7 @@ COUNTS = {"north": 3000, "south": 900, "west": 120}
 SMALL = (
     "portfolio=german",
     "partition=iid",
+    "network=tanh16",
     "partition.num_institutions=3",
     "privacy.target_delta=1e-5",
     "privacy.target_epsilon=2",

@@ -70,6 +70,14 @@ def test_every_arm_is_done_once_and_told_in_one_plain_line(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_arms_may_hold_named_windows_and_options(tmp_path: Path) -> None:
+    named = ["split=out_of_time", "split.train=[1,2]", "split.test={later:[20,21]}"]
+    twice = [compose(None, ["privacy=none", *more]) for more in (named, ["strategy=flower_krum"], named)]
+    result = run_sweep(twice, InTurn(folder=tmp_path), console=Console(file=io.StringIO()), job=fine)
+    assert len(result.outcomes) == 2
+    assert result.failures() == []
+
+
 def test_a_terminal_shows_one_display_with_the_arms_done(tmp_path: Path) -> None:
     shown = swept(InTurn(folder=tmp_path), 3, terminal=True)[1]
     assert "3/3" in shown

@@ -70,3 +70,7 @@ def test_noise_without_a_finite_positive_scale_is_refused(multiplier: float, nor
     )
     with pytest.raises(ValueError, match="must be finite and above 0"):
         next(many)
+
+
+def test_the_margin_and_the_largest_norm_are_what_every_fingerprint_was_made_with() -> None:
+    assert (CLIP_MARGIN, LARGEST_NORM) == (1.0 / 1024.0, 2.0**100)

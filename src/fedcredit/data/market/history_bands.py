@@ -7,6 +7,7 @@ import numpy as np
 from fedcredit.data.market.band_models import auc, design, trees
 from fedcredit.data.market.band_statistics import joint_standard_errors, stability_index
 from fedcredit.data.market.figures import INFINITE, Figure
+from fedcredit.data.market.flows import default_flow
 from fedcredit.data.market.lenders import KINDS
 from fedcredit.data.market.plans import NEVER
 from fedcredit.data.market.risk import CURRENT, DEFAULTED, M1, ROLLS
@@ -104,19 +105,3 @@ def shocked(calm: Market, struck: Market) -> list[Figure]:
         Figure(band=10, name="PSI of the score", value=stability_index(*found), low=0.1, high=INFINITE),
         Figure(band=10, name="AUC lost", value=lost, low=0.01, high=0.03),
     ]
-
-
-def default_flow(market: Market, kind: str, month: int) -> float:
-    """Count the entries into 90 days past due four to six months after a month, at one kind of lender.
-
-    Args:
-        market: the market.
-        kind: the lenders' kind.
-        month: the month.
-
-    Returns:
-        The number.
-    """
-    of_kind = np.array([lender.kind == kind for lender in market.settings.lenders])[market.accounts.lender]
-    when = market.history.default_month
-    return float((of_kind & (when >= month + 4) & (when <= month + 6)).sum())

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from importlib import resources
 
+from fedcredit.data.kept import MOST_LOANS
+from fedcredit.data.market import cached
+from fedcredit.data.market.cached import Seen
+from fedcredit.data.market.flows import default_flow
 from fedcredit.data.market.lenders import default_lenders
 from fedcredit.data.market.panel import Progress
 from fedcredit.data.market.settings import MarketSettings
-from fedcredit.data.market.simulate import Market, simulate
+from fedcredit.data.market.simulate import simulate
 from fedcredit.data.market.snapshots import (
-    Snapshot,
     Truth,
     application_snapshot,
     behavioural_snapshot,
@@ -34,8 +37,7 @@ def market_portfolio(portfolio: spec.MarketPortfolio, *, progress: Progress | No
     Raises:
         InputError: if the settings do not fit together.
     """
-    market, snapshot = _seen(portfolio, progress)
-    return portfolio_from_table(snapshot_table(market, snapshot), market_schema(portfolio.view))
+    return portfolio_from_table(seen_market(portfolio, progress=progress).table, market_schema(portfolio.view))
 
 
 def market_truth(portfolio: spec.MarketPortfolio) -> Truth:
@@ -47,7 +49,7 @@ def market_truth(portfolio: spec.MarketPortfolio) -> Truth:
     Returns:
         The truth, in the order of the portfolio's rows.
     """
-    return _seen(portfolio, None)[1].truth
+    return seen_market(portfolio).truth
 
 
 def market_schema(view: spec.MarketView) -> Schema:
@@ -75,6 +77,7 @@ def market_settings(portfolio: spec.MarketPortfolio) -> MarketSettings:
     return MarketSettings(
         num_borrowers=portfolio.num_borrowers,
         seed=portfolio.market_seed,
+        num_months=portfolio.num_months,
         shock=portfolio.shock,
         shock_month=portfolio.shock_month,
         forbearance=portfolio.forbearance,
@@ -86,8 +89,41 @@ def market_settings(portfolio: spec.MarketPortfolio) -> MarketSettings:
     )
 
 
-def _seen(portfolio: spec.MarketPortfolio, progress: Progress | None) -> tuple[Market, Snapshot]:
-    market = simulate(market_settings(portfolio), progress=progress)
+def seen_market(portfolio: spec.MarketPortfolio, *, progress: Progress | None = None) -> Seen:
+    """Return a market as an experiment sees it: from the user's cache, or simulated and kept there.
+
+    Args:
+        portfolio: the experiment's portfolio.
+        progress: told the stage, the months done and the months there are, while it is simulated.
+
+    Returns:
+        The view's table, its truth, and what flowed into default.
+
+    Raises:
+        InputError: if the settings do not fit together.
+    """
+    found = cached.load(portfolio)
+    if found is not None:
+        return found
+    with cached.alone(portfolio):
+        found = cached.load(portfolio)
+        if found is None:
+            found = _simulated(portfolio, progress)
+            if found.table.num_rows <= MOST_LOANS:
+                cached.store(portfolio, found)
+    return found
+
+
+def _simulated(portfolio: spec.MarketPortfolio, progress: Progress | None) -> Seen:
+    settings = market_settings(portfolio)
+    market = simulate(settings, progress=progress)
     if portfolio.view == "application":
-        return market, application_snapshot(market)
-    return market, joined([behavioural_snapshot(market, month) for month in portfolio.snapshot_months])
+        snapshot = application_snapshot(market)
+    else:
+        snapshot = joined([behavioural_snapshot(market, month) for month in portfolio.snapshot_months])
+    kinds = dict.fromkeys(lender.kind for lender in settings.lenders)
+    return Seen(
+        table=snapshot_table(market, snapshot),
+        truth=snapshot.truth,
+        default_flow={kind: default_flow(market, kind, settings.shock_month) for kind in kinds},
+    )

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fedcredit.experiment.spec.evaluation import Evaluation, LossAndReturn, Reference, Section
+from fedcredit.experiment.spec.evaluation import NEEDS_TRUTH, Evaluation, LossAndReturn, Reference, Section
 from fedcredit.experiment.spec.part import Count, Fraction, Name, NonNegative, Part, Positive, Probability, Seed
 from fedcredit.experiment.spec.portfolios import (
     BandsPartition,
@@ -29,13 +29,16 @@ from fedcredit.experiment.spec.portfolios import (
 )
 from fedcredit.experiment.spec.privacy import Privacy
 from fedcredit.experiment.spec.running import InlineRuntime, RayRuntime, Runtime, Trainer
+from fedcredit.experiment.spec.splits import HashedSplit, Months, OutOfTimeSplit, Split
 from fedcredit.experiment.spec.strategies import (
     AnyStrategy,
+    Cohort,
     FlowerStrategy,
     FractionCohort,
     FullCohort,
     Mean,
     Median,
+    PoissonCohort,
     Strategy,
     TrimmedMean,
 )
@@ -55,6 +58,7 @@ __all__ = [
     "Adam",
     "AnyStrategy",
     "BandsPartition",
+    "Cohort",
     "Count",
     "DirichletPartition",
     "Evaluation",
@@ -65,6 +69,7 @@ __all__ = [
     "Fraction",
     "FractionCohort",
     "FullCohort",
+    "HashedSplit",
     "IidPartition",
     "InlineRuntime",
     "LocalEpochs",
@@ -74,12 +79,15 @@ __all__ = [
     "MarketView",
     "Mean",
     "Median",
+    "Months",
     "Name",
     "NaturalPartition",
     "Network",
     "NonNegative",
+    "OutOfTimeSplit",
     "Part",
     "Partition",
+    "PoissonCohort",
     "Portfolio",
     "Positive",
     "Privacy",
@@ -93,6 +101,7 @@ __all__ = [
     "Seed",
     "ServerOptimiser",
     "Sgd",
+    "Split",
     "Strategy",
     "Trainer",
     "Training",
@@ -110,6 +119,7 @@ class Experiment(Part):
     split_seed: Seed = 1
     portfolio: Portfolio
     partition: Partition
+    split: Split = HashedSplit()
     network: Network = Network()
     training: Training = Training()
     privacy: Privacy
@@ -118,3 +128,90 @@ class Experiment(Part):
     runtime: Runtime = InlineRuntime()
     trainer: Trainer = Trainer()
     results_dir: Annotated[str, Field(min_length=1)] = "results"
+
+    @model_validator(mode="after")
+    def _no_truth_but_of_a_market(self) -> Experiment:
+        asked = [name for name in self.evaluation.references if name in NEEDS_TRUTH]
+        if asked and not isinstance(self.portfolio, MarketPortfolio):
+            raise ValueError(
+                f"evaluation.references asks for {' and '.join(asked)}, and only the simulated market knows what is "
+                "true of a loan or what its borrower owes elsewhere; leave it out, or take portfolio=market"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_by_noise_need_noise(self) -> Experiment:
+        if self.strategy.weights != "inverse_noise_variance":
+            return self
+        optimiser = self.training.optimiser
+        if not self.privacy.is_private:
+            raise ValueError(
+                "strategy.weights is inverse_noise_variance, and without privacy there is no noise; "
+                "set strategy.weights to by_size, uniform or by_contract"
+            )
+        if not isinstance(optimiser, Sgd) or optimiser.momentum > 0.0:
+            raise ValueError(
+                "strategy.weights is inverse_noise_variance, which knows the noise of plain local SGD "
+                "alone; set training/optimiser=sgd, or strategy.weights to by_size"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_server_adds_noise_to_a_mean_of_its_own(self) -> Experiment:
+        strategy, is_by_institution = self.strategy, self.privacy.privacy_unit == "institution"
+        if (
+            isinstance(strategy, Strategy)
+            and isinstance(strategy.cohort, PoissonCohort)
+            and not self.privacy.is_central
+        ):
+            raise ValueError(
+                "strategy.cohort is poisson, which samples institutions in secret for a server that adds noise, and "
+                "amplifies nothing otherwise; set strategy/cohort=fraction or all, or privacy=institution_level"
+            )
+        if not is_by_institution:
+            return self
+        if isinstance(strategy, FlowerStrategy):
+            raise ValueError(
+                f"strategy.strategy is {strategy.strategy}, a stock Flower strategy, and privacy_unit is institution: "
+                "the server's noise is added by our own strategy alone; set strategy=server_adam or fedavg"
+            )
+        if not isinstance(strategy.aggregator, Mean):
+            raise ValueError(
+                f"strategy.aggregator is {strategy.aggregator.kind} and privacy_unit is institution: one institution "
+                "moves only a mean by a bounded amount; set strategy/aggregator=mean"
+            )
+        if strategy.weights == "inverse_noise_variance":
+            raise ValueError(
+                "strategy.weights is inverse_noise_variance and privacy_unit is institution: lenders add no noise; set "
+                "strategy.weights to uniform, by_size or by_contract"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_secure_sum_is_one_sum(self) -> Experiment:
+        if self.privacy.trust == "secure_sum" and (wrong := _not_a_sum(self)):
+            raise ValueError(f"privacy.trust is secure_sum, which releases one sum of one step a round: {wrong}")
+        return self
+
+
+def _not_a_sum(experiment: Experiment) -> str | None:
+    """Say what keeps a round from being one sum of clipped gradients with the noise of all lenders."""
+    strategy, training = experiment.strategy, experiment.training
+    if not isinstance(training.local, FixedSteps) or training.local.num_steps != 1:
+        return "training.local has several steps, or rates that differ between lenders; set training=one_step"
+    if not isinstance(training.optimiser, Sgd):
+        return f"training.optimiser is {training.optimiser.kind}, not linear in the sum; set training/optimiser=sgd"
+    if isinstance(strategy, FlowerStrategy):
+        return f"strategy.strategy is {strategy.strategy}, a stock Flower strategy; set strategy=server_adam or fedavg"
+    if not isinstance(strategy.aggregator, Mean):
+        return f"strategy.aggregator is {strategy.aggregator.kind}; set strategy/aggregator=mean"
+    if strategy.weights != "by_size":
+        return f"strategy.weights is {strategy.weights}, so loans weigh unequally; set strategy.weights=by_size"
+    if not isinstance(strategy.cohort, FullCohort):
+        return f"strategy.cohort is {strategy.cohort.kind}, and noise is shared by all lenders; set strategy/cohort=all"
+    if strategy.quorum < 1.0:
+        return (
+            f"strategy.quorum is {strategy.quorum:g}, and a lender that is missing takes its noise with it; set "
+            "strategy.quorum=1, so that such a round is refused"
+        )
+    return None

@@ -9,8 +9,17 @@ from pydantic import Field, model_validator
 from fedcredit.experiment.spec.part import Count, Part
 
 Reference = Literal[
-    "alone", "pooled", "federated_logistic", "one_shot", "pooled_network", "pooled_logistic", "pooled_trees"
+    "alone",
+    "pooled",
+    "federated_logistic",
+    "one_shot",
+    "pooled_network",
+    "pooled_logistic",
+    "pooled_trees",
+    "joined_trees",
+    "oracle",
 ]
+NEEDS_TRUTH: tuple[Reference, ...] = ("joined_trees", "oracle")
 
 
 Section = Literal["profit", "segments", "fairness", "drift", "reasons"]

@@ -31,16 +31,18 @@ class MarketPortfolio(Part):
     """The simulated market: lenders of three kinds with shared borrowers, over 36 months.
 
     ``view: behaviour`` has one row per account and snapshot month, ``view: application`` one row per
-    account at its opening. ``shock_month`` is the first bad month of the named shock.
+    account at its opening. ``shock_month`` is the first bad month of the named shock. ``num_months`` is how
+    long the market is simulated; 12 months must follow a snapshot.
     """
 
     kind: Literal["market"] = "market"
     num_borrowers: Annotated[int, Field(ge=500, le=2_000_000)] = 60_000
     market_seed: Seed = 1
+    num_months: Annotated[int, Field(ge=24, le=120)] = 36
     view: MarketView = "behaviour"
-    snapshot_months: Annotated[tuple[Annotated[int, Field(ge=6, le=23)], ...], Field(min_length=1)] = (17,)
+    snapshot_months: Annotated[tuple[Annotated[int, Field(ge=6, le=107)], ...], Field(min_length=1)] = (17,)
     shock: Literal["none", "mild", "pandemic"] = "none"
-    shock_month: Annotated[int, Field(ge=1, le=35)] = 18
+    shock_month: Annotated[int, Field(ge=1, le=119)] = 18
     forbearance: bool = False
     num_banks: Annotated[int, Field(ge=0, le=100)] = 3
     num_bnpl: Annotated[int, Field(ge=0, le=100)] = 4
@@ -52,6 +54,13 @@ class MarketPortfolio(Part):
             raise ValueError("the market needs at least two lenders; raise num_banks, num_bnpl or num_consumer_finance")
         if len(set(self.snapshot_months)) < len(self.snapshot_months):
             raise ValueError("a month stands twice in snapshot_months; write each once")
+        if max(self.snapshot_months) > self.num_months - 13:
+            raise ValueError(
+                f"snapshot_months has {max(self.snapshot_months)}, and 12 months must follow a snapshot: the latest is "
+                f"{self.num_months - 13} with num_months={self.num_months}"
+            )
+        if self.shock_month >= self.num_months:
+            raise ValueError(f"shock_month is {self.shock_month}; allowed is 1 to {self.num_months - 1}")
         return self
 
 

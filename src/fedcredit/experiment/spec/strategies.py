@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fedcredit.experiment.spec.part import Part, Positive, Probability
+from fedcredit.experiment.spec.part import ByLender, FrozenDict, Part, Positive, Probability, is_unset
 from fedcredit.experiment.spec.training import Adam, ServerOptimiser
+
+Weights = Literal["by_size", "uniform", "by_contract", "inverse_noise_variance"]
+
+
+class Weighted(Part):
+    """How much each lender's update counts, from public quantities alone.
+
+    ``by_size`` is n_k / n, ``by_contract`` takes ``contract_weights`` (every lender once, in any unit), and
+    ``inverse_noise_variance`` is what makes the noise of the weighted mean smallest.
+    """
+
+    weights: Weights = "by_size"
+    contract_weights: ByLender = Field(default_factory=FrozenDict, exclude_if=is_unset)
+
+    @model_validator(mode="after")
+    def _weights_and_their_contract(self) -> Self:
+        if self.weights == "by_contract" and not self.contract_weights:
+            raise ValueError("weights is by_contract, and contract_weights names no lender; give every lender a weight")
+        if self.weights != "by_contract" and self.contract_weights:
+            raise ValueError(
+                f"contract_weights is given and weights is {self.weights}, which does not use it; set "
+                "weights=by_contract, or contract_weights to {}"
+            )
+        return self
 
 
 class FullCohort(Part):
@@ -21,6 +45,16 @@ class FractionCohort(Part):
 
     kind: Literal["fraction"] = "fraction"
     fraction: Probability = 0.5
+
+
+class PoissonCohort(Part):
+    """Every lender with the same chance, independently, drawn in secret; what amplification of institutions needs."""
+
+    kind: Literal["poisson"] = "poisson"
+    sampling_probability: Probability = 0.5
+
+
+Cohort = FullCohort | FractionCohort | PoissonCohort
 
 
 class Mean(Part):
@@ -42,20 +76,19 @@ class TrimmedMean(Part):
     trim_fraction: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.2
 
 
-class Strategy(Part):
+class Strategy(Weighted):
     """Cohort, aggregator and server optimiser, as data."""
 
     kind: Literal["fedcredit"] = "fedcredit"
-    cohort: Annotated[FullCohort | FractionCohort, Field(discriminator="kind")] = FullCohort()
+    cohort: Annotated[Cohort, Field(discriminator="kind")] = FullCohort()
     aggregator: Annotated[Mean | Median | TrimmedMean, Field(discriminator="kind")] = Mean()
-    weights: Literal["by_size", "uniform"] = "by_size"
     server_optimiser: ServerOptimiser = Adam()
     averaging_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     quorum: Probability = 0.6
     deadline_seconds: Positive = 600.0
 
 
-class FlowerStrategy(Part):
+class FlowerStrategy(Weighted):
     """A stock strategy of ``flwr.serverapp.strategy``, for comparison; replies are ordered.
 
     Only the noise that lenders draw is in our ledger then, and the record says so.
@@ -76,7 +109,6 @@ class FlowerStrategy(Part):
         "Bulyan",
     ]
     options: Annotated[dict[str, float | int], Field(default_factory=dict)]
-    weights: Literal["by_size", "uniform"] = "by_size"
     quorum: Probability = 0.6
     deadline_seconds: Positive = 600.0
 

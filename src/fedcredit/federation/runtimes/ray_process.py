@@ -98,6 +98,8 @@ def _simulate(task: dict[str, Any], prepared: Any, lines: TextIO) -> tuple[Feder
             on_round=lambda record: _say(lines, round=adapter.dump_python(record, mode="json")),
             start=start,
             keep=keep,
+            num_rounds=prepared.num_rounds,
+            server_noise=_server_noise(task, prepared),
         )
         served.append((result, waited + result.startup_seconds))
 
@@ -110,6 +112,16 @@ def _simulate(task: dict[str, Any], prepared: Any, lines: TextIO) -> tuple[Feder
         init=_ray_settings(task["scratch"]),
     )
     return served[0]
+
+
+def _server_noise(task: dict[str, Any], prepared: Any) -> Any:  # noqa: ANN401
+    """The server's noise and its own ledger, where the unit is an institution; lenders hold theirs in the workers."""
+    if not prepared.experiment.privacy.is_central:
+        return None
+    import importlib
+
+    source: Any = importlib.import_module(task["source"])
+    return source.server_noise(prepared, ledgers=source.open_ledgers(prepared, folder=Path(task["folder"])))
 
 
 def _ray_settings(scratch: str) -> dict[str, Any]:

@@ -53,6 +53,27 @@ class GaussianSteps:
         )
 
 
+def several_rows(event: GaussianSteps, num_rows: int) -> GaussianSteps:
+    """Bound what steps cost somebody who has several rows in the same table, each sampled on its own.
+
+    Noise of deviation sigma is the sum of k independent noises of deviation sigma / sqrt(k), one for each row. Whoever
+    saw each row's own noised share could add them up, so the sum costs at most the k shares together. Without sampling
+    this is exact.
+
+    Args:
+        event: what the steps are.
+        num_rows: k, at least 1.
+
+    Returns:
+        k times as many steps at noise multiplier sigma / sqrt(k).
+    """
+    return GaussianSteps(
+        sampling_probability=event.sampling_probability,
+        noise_multiplier=event.noise_multiplier / math.sqrt(num_rows),
+        num_steps=event.num_steps * num_rows,
+    )
+
+
 def merge(events: Iterable[GaussianSteps]) -> Events:
     """Add up steps of equal rate and noise, and sort: the same for any order of the events.
 

@@ -36,6 +36,7 @@ from fedcredit.privacy.accounting.book import FORMAT, Book, Entry, Release, char
 from fedcredit.privacy.accounting.chain import GENESIS, seal
 from fedcredit.privacy.accounting.events import Events, merge
 from fedcredit.privacy.accounting.opening import check_end, check_owner, read_book, settled_book
+from fedcredit.privacy.cap import SpendingCap
 
 __all__ = [
     "LEDGER_FOLDER",
@@ -158,15 +159,17 @@ class PrivacyLedger:
         self._book.catch_up()
         return self._book.head
 
-    def intend(self, release: Release) -> None:
+    def intend(self, release: Release, *, within: SpendingCap | None = None) -> None:
         """Charge a release before its first private gradient; its line is written when this returns.
 
         Args:
             release: what is about to happen. An identical release that is already here is free.
+            within: what all releases of this name together may cost.
 
         Raises:
-            InputError: if the round is here with other inputs. Noise is named by name and round, so the
-                two releases would share it and their difference would have none.
+            InputError: if the release would pass ``within``, which charges nothing, or if the round is here with
+                other inputs. Noise is named by name and round, so the two releases would share it and their
+                difference would have none.
         """
         self._ready()
         if release in self._book.free:
@@ -176,6 +179,11 @@ class PrivacyLedger:
                 f"ledger {self._book.path}: round {release.server_round} of {release.name!r} is asked for again with "
                 "other weights, or by another trainer than before; both answers would carry the same noise. Begin a "
                 "run of its own: choose another seed or results_dir"
+            )
+        if within is not None and not within.permits([*self._book.events(release.name), release.event]):
+            raise InputError(
+                f"ledger {self._book.path}: round {release.server_round} of {release.name!r} would pass the cap of "
+                f"epsilon {within.epsilon:g} at delta {within.delta:g}; raise privacy.epsilon_cap, or take fewer rounds"
             )
         self._book.append(intent_body(release), durable=self._sync_every_line)
 

@@ -17,7 +17,7 @@ REFERENCE_ONE_SHOT = "reference.one_shot"
 
 RELEASES: Mapping[str, str] = MappingProxyType(
     {
-        FEDERATION: "every update that the lender sent to the server",
+        FEDERATION: "every update that the lender sent to the server, or every noised mean in the server's own ledger",
         REFERENCE_ALONE: "a network that the lender trains alone, round by round",
         REFERENCE_POOLED: "a network trained on the loans of all lenders together, step by step",
         REFERENCE_FEDERATED_LOGISTIC: "every update of a federated logistic regression",

@@ -10,16 +10,23 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon, quick_epsilon
-from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge
-from fedcredit.privacy.reading import Reading, percent, read, worst_reading
+from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge, several_rows
+from fedcredit.privacy.reading import Reading, a, percent, read, worst_reading
 
 OVERLAPS = (2, 3)
 _MAX_CHOICES = 2000
-_RELATIONS = {"zero_out": "a loan is replaced by nothing, the number of loans is public"}
+_RELATIONS = {"zero_out": "{a_unit} is replaced by nothing, the number of {unit}s is public"}
+_TRUST = {
+    "central": "the server sees every lender's clipped update before it adds the noise; the figures hold against those "
+    "who see what it releases, and not against the server",
+    "secure_sum": "lenders share the noise of their sum; the figures hold against those who see whole sums alone. The "
+    "secure sum is assumed and not built: in this simulation the server's program sees single updates, which carry "
+    "less noise",
+}
 _MODES = {
     "simulated": "seeded noise: it holds against an adversary without the seed; ledgers are on the disk before records"
 }
@@ -51,7 +58,7 @@ class EpsilonStatement:
     """An epsilon with everything it needs to be read.
 
     Attributes:
-        unit: the privacy unit, ``"loan"``.
+        unit: the privacy unit, ``"loan"`` or ``"institution"``.
         relation: the neighbouring relation, ``"zero_out"``.
         target_delta: the delta of every line.
         mode: ``"simulated"``.
@@ -63,6 +70,9 @@ class EpsilonStatement:
         num_lenders: how many lenders there are.
         reading: number of lenders, also 1 -> what the best attacker makes of a loan at each of them.
         known_overlap: what borrower keys say; None where there are none.
+        trust: ``"local"`` where lenders trust themselves alone, ``"secure_sum"`` or ``"central"``.
+        collusion: where lenders share noise, number of other lenders that tell theirs -> bound for one loan.
+        notes: what else these figures need to be read, in full sentences.
     """
 
     unit: str
@@ -76,6 +86,9 @@ class EpsilonStatement:
     num_lenders: int
     reading: Mapping[int, Reading]
     known_overlap: Overlap | None = None
+    trust: str = "local"
+    notes: tuple[str, ...] = ()
+    collusion: Mapping[int, Epsilon] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the statement as plain values; an infinite epsilon stays a float infinity."""
@@ -83,6 +96,8 @@ class EpsilonStatement:
             **asdict(self),
             "overlap": {str(count): asdict(bound) for count, bound in self.overlap.items()},
             "reading": {str(count): found.to_json() for count, found in self.reading.items()},
+            "notes": list(self.notes),
+            "collusion": {str(count): asdict(bound) for count, bound in self.collusion.items()},
         }
 
     @classmethod
@@ -103,6 +118,8 @@ class EpsilonStatement:
                 "overlap": {int(count): Epsilon(**bound) for count, bound in content["overlap"].items()},
                 "reading": {int(count): Reading.from_json(item) for count, item in content["reading"].items()},
                 "known_overlap": None if content["known_overlap"] is None else Overlap(**content["known_overlap"]),
+                "notes": tuple(content.get("notes", ())),
+                "collusion": {int(k): Epsilon(**bound) for k, bound in content.get("collusion", {}).items()},
             }
         )
 
@@ -110,20 +127,45 @@ class EpsilonStatement:
         """Return the statement as lines of text: the epsilons, then what they mean."""
         bounds = [(1, self.worst), *sorted(self.overlap.items())]
         lowest = min(bound.value for bound in self.per_lender.values())
-        told = [f"epsilon {_number(b.value)} for a borrower with one {self.unit} at {at_lenders(k)}" for k, b in bounds]
+        told = [f"epsilon {_number(b.value)} for {borrower_of(self.unit, count)}" for count, b in bounds]
         if _number(lowest) != _number(self.worst.value):
             told[0] += f" (lenders from {_number(lowest)} to {_number(self.worst.value)})"
         accountants = sorted({_ACCOUNTANTS[bound.accountant] for _, bound in bounds})
         return [
             *told,
             f"upper bounds at delta {self.target_delta:g} by {' and '.join(accountants)}{self._grids()}",
-            f"unit: {self.unit} (several {self.unit}s of a borrower at one lender cost more); "
-            f"relation: {self.relation} ({_RELATIONS.get(self.relation, 'see the record')})",
+            f"unit: {self.unit} ({self._scope()}); relation: {self.relation} ({self._relation()})",
+            *([f"trust: {self.trust} ({_TRUST[self.trust]})"] if self.trust in _TRUST else []),
+            *self._collusion_lines(),
+            *self.notes,
             f"mode: {self.mode} ({_MODES.get(self.mode, 'see the record')})",
             *self._reading_lines(),
             *self._overlap_lines(),
             f"covers: {self.covers}",
         ]
+
+    def _collusion_lines(self) -> list[str]:
+        if not self.collusion:
+            return []
+        told = "; ".join(
+            f"epsilon {_number(bound.value)} if {_WORDS.get(count, count)} other "
+            f"{'lenders tell' if count > 1 else 'lender tells'}"
+            for count, bound in sorted(self.collusion.items())
+        )
+        return [
+            f"for a borrower with one loan, collusion: {told} what noise they drew (of {self.num_lenders} lenders); a "
+            "round in which a lender is missing is refused, so its noise is never missing from a sum",
+            "a borrower at several lenders has as many rows in one sum; the lines for two and three lenders are upper "
+            "bounds that give each row its own share of the noise",
+        ]
+
+    def _scope(self) -> str:
+        if self.unit == "institution":
+            return "all that one lender holds, and so every loan and borrower of it too"
+        return f"several {self.unit}s of a borrower at one lender cost more"
+
+    def _relation(self) -> str:
+        return _RELATIONS.get(self.relation, "see the record").format(a_unit=a(self.unit), unit=self.unit)
 
     def _overlap_lines(self) -> list[str]:
         if self.known_overlap is None:
@@ -135,7 +177,7 @@ class EpsilonStatement:
         rates = " / ".join(f"{100 * rate:g}" for rate in self.reading[1].false_positive_rates)
         hits = "; ".join(
             f"{' / '.join(percent(rate) for rate in found.true_positive_rates)} % "
-            f"(advantage {percent(found.advantage)} %) for a {self.unit} at {at_lenders(count)}"
+            f"(advantage {percent(found.advantage)} %) for {target_of(self.unit, count)}"
             for count, found in sorted(self.reading.items())
         )
         return [
@@ -157,6 +199,9 @@ def state(
     mode: str,
     covers: str,
     known_overlap: Overlap | None = None,
+    trust: str = "local",
+    notes: Sequence[str] = (),
+    collusion: Mapping[int, Epsilon] | None = None,
 ) -> EpsilonStatement:
     """Price what the ledgers say.
 
@@ -172,6 +217,10 @@ def state(
         covers: what was released, in words.
         known_overlap: what borrower keys say, where there are any; a borrower at more than three lenders
             gets a line of its own.
+        trust: who is trusted with what; with ``"secure_sum"`` the ledgers all tell of the same sums, in which a
+            borrower at several lenders has several rows.
+        notes: what else the figures need to be read.
+        collusion: where lenders share noise, what it costs when so many of them tell theirs.
 
     Returns:
         The statement. Lenders with equal events are priced once.
@@ -181,7 +230,8 @@ def state(
     """
     merged = _spent(ledgers)
     prices = {events: epsilon(events, delta=delta) for events in set(merged.values())}
-    together = _worst_choices(list(merged.values()), delta, known_overlap)
+    in_one_sum = trust == "secure_sum"
+    together = _worst_choices(list(merged.values()), delta, known_overlap, in_one_sum=in_one_sum)
     return EpsilonStatement(
         unit=unit,
         relation=relation,
@@ -197,7 +247,38 @@ def state(
             **{count: read(events) for count, events in together.items()},
         },
         known_overlap=known_overlap,
+        trust=trust,
+        notes=tuple(notes),
+        collusion=dict(collusion or {}),
     )
+
+
+def borrower_of(unit: str, count: int) -> str:
+    """Say whom an epsilon is for.
+
+    Args:
+        unit: the privacy unit.
+        count: at how many lenders, at least 1.
+
+    Returns:
+        For example ``"a borrower with one loan at one lender"``.
+    """
+    if unit == "institution":
+        return "one institution, whoever its borrowers are"
+    return f"a borrower with one {unit} at {at_lenders(count)}"
+
+
+def target_of(unit: str, count: int) -> str:
+    """Say what an attacker looks for.
+
+    Args:
+        unit: the privacy unit.
+        count: at how many lenders, at least 1.
+
+    Returns:
+        For example ``"a loan at one lender"``.
+    """
+    return a(unit) if unit == "institution" else f"{a(unit)} at {at_lenders(count)}"
 
 
 def at_lenders(count: int) -> str:
@@ -239,14 +320,22 @@ def _spent(ledgers: Mapping[str, Sequence[GaussianSteps]]) -> dict[str, Events]:
     return merged
 
 
-def _worst_choices(lenders: Sequence[Events], delta: float, known: Overlap | None) -> dict[int, Events]:
+def _worst_choices(
+    lenders: Sequence[Events], delta: float, known: Overlap | None, *, in_one_sum: bool
+) -> dict[int, Events]:
     """Number of lenders -> what the worst so many have done together."""
     counts = {*OVERLAPS, *(() if known is None or known.num_lenders < 2 else (known.num_lenders,))}
-    return {count: _worst_together(lenders, count, delta) for count in sorted(counts) if count <= len(lenders)}
+    worst = _worst_rows if in_one_sum else _worst_together
+    return {count: worst(lenders, count, delta) for count in sorted(counts) if count <= len(lenders)}
 
 
 def _worst_together(lenders: Sequence[Events], count: int, delta: float) -> Events:
     choices = {merge(itertools.chain.from_iterable(choice)) for choice in _choices(lenders, count, delta)}
+    return max(sorted(choices), key=lambda events: quick_epsilon(events, delta=delta).value)
+
+
+def _worst_rows(lenders: Sequence[Events], count: int, delta: float) -> Events:
+    choices = {merge(several_rows(event, count) for event in events) for events in lenders}
     return max(sorted(choices), key=lambda events: quick_epsilon(events, delta=delta).value)
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from fedcredit.data.market.history_bands import default_flow
+from fedcredit.data.market.flows import default_flow
 from fedcredit.data.market.lenders import TENORS
 from fedcredit.data.market.macro import macro_path, shock_path, stressed
 from fedcredit.data.market.risk import (

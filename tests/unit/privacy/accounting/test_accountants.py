@@ -5,7 +5,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedcredit.privacy.accounting import accountants
@@ -70,6 +70,7 @@ def test_no_noise_costs_infinity_and_no_events_cost_nothing() -> None:
     assert quick_epsilon([steps(1.0, 0.0, 1)], delta=DELTA).value == math.inf
     assert epsilon([], delta=DELTA).value == 0.0
     assert quick_epsilon([], delta=DELTA).value == 0.0
+    assert pld_epsilon([], delta=DELTA, grid=1e-3) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -138,6 +139,7 @@ def two_of(values: list[float]) -> st.SearchStrategy[list[float]]:
     return st.lists(st.sampled_from(values), min_size=2, max_size=2).map(sorted)
 
 
+@settings(max_examples=1000)
 @given(
     two_of([1e-4, 0.003, 0.04, 0.25, 0.8, 1.0]), two_of([0.6, 1.0, 1.7, 4.0, 12.0]), two_of([1, 2, 10, 99, 100, 5000])
 )

@@ -210,6 +210,7 @@ def test_content_says_whose_ledger_it_is(path: Path) -> None:
     content = read_ledger(path)
     assert (content.institution, content.unit, content.relation) == ("First Bank", "loan", "zero_out")
     assert (content.mode, content.fingerprint) == ("simulated", "f" * 64)
+    assert json.loads(path.read_text(encoding="utf-8").splitlines()[0])["format"] == 1
     assert [(entry.kind, entry.release.server_round) for entry in content.entries] == [
         ("intent", 1), ("commit", 1), ("intent", 2), ("commit", 2),
     ]  # fmt: skip

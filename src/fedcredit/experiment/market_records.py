@@ -1,0 +1,86 @@
+"""What a record holds beyond its evaluation: the truth of a market, windows of time, the effect of a shock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fedcredit.credit.evaluation import FederationEvaluation
+
+ALL, ORACLE, RUN, OWN_INTERCEPT = "all", "oracle", "this run", "own intercept"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthFigures:
+    """One model on the held-out loans of some lenders, expected over outcomes.
+
+    ``auc``, ``ks`` and ``profit_rate`` (the expected maximum profit at unsecured terms, per loan and unit of
+    principal) are means over the lenders' own, weighted by loans, so that no model is credited with
+    knowing whose loan it scores. ``auc_share`` is (AUC - .5) over that of the true PD; ``log_loss_share`` the
+    same of the log loss, where each lender's mean true PD finds nothing and the true PD all. ``regret`` is the
+    log loss above that of the true PD, in nats.
+    """
+
+    num_loans: int
+    auc: float | None
+    ks: float | None
+    profit_rate: float | None
+    auc_share: float | None
+    log_loss: float | None
+    regret: float | None
+    log_loss_share: float | None
+    mean_pd_over_true: float | None
+    slope: float | None
+    intercept: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthRecord:
+    """Models against the truth: model -> group -> figures.
+
+    Groups are ``all``, the kinds of lenders, and the lenders; ``kinds`` says which lender is of which kind.
+    """
+
+    kinds: Mapping[str, str]
+    models: Mapping[str, Mapping[str, TruthFigures]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stability:
+    """PSI of one score or column against training time, and what chance alone exceeds once in twenty.
+
+    Without a shift PSI is about ``(1/n + 1/m) chi2(bins - 1)`` (Yurdakul and Naranjo 2020); ``by_chance`` is the
+    95 % quantile of that. ``psi`` above it is a shift; whether it matters is another question.
+    """
+
+    psi: float
+    by_chance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowRecord:
+    """What the released network reached on one test window.
+
+    ``known_share`` of its loans are of a borrower with a training loan somewhere; ``of_others`` is the evaluation
+    on the rest, ``None`` if there is no rest. ``columns`` holds the columns that moved most.
+    """
+
+    months: tuple[str, str]
+    evaluation: FederationEvaluation
+    known_share: float
+    of_others: FederationEvaluation | None
+    score: Stability
+    columns: Mapping[str, Stability]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShockRecord:
+    """Entries into default ``first_after`` to ``last_after`` months after a shock began, by kind of lender."""
+
+    shock: str
+    shock_month: int
+    forbearance: bool
+    first_after: int
+    last_after: int
+    with_shock: Mapping[str, float]
+    without: Mapping[str, float]

@@ -1,0 +1,165 @@
+"""Models of a simulated market against its truth: what is left to find, and what was found of it.
+
+The truth is read here, after training, and by the references ``oracle`` and ``joined_trees``; nothing that
+trains the shared network can reach it. A test keeps it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.credit.expected import (
+    Foreseen,
+    expected_auc,
+    expected_ks,
+    expected_log_loss,
+    expected_profit,
+    mean_pd_over_true,
+    true_slope_and_intercept,
+)
+from fedcredit.data.market.portfolio import market_truth
+from fedcredit.experiment.market_records import ALL, ORACLE, TruthFigures, TruthRecord
+from fedcredit.experiment.prepare import Prepared
+from fedcredit.experiment.spec import MarketPortfolio
+
+Scores = Mapping[str, NDArray[np.float64]]
+Metric = Callable[[Foreseen], float | None]
+KIND_COLUMN = "lender_kind"
+_MIXED = "mixed"
+
+
+def true_pd(prepared: Prepared) -> dict[str, NDArray[np.float64]]:
+    """Return the true PD of every lender's test loans.
+
+    Args:
+        prepared: a prepared experiment on a simulated market.
+
+    Returns:
+        Probabilities by lender, each ``[test loans]``.
+    """
+    truth = market_truth(_market(prepared)).pd.astype(np.float64)
+    return {lender.name: truth[lender.test.rows] for lender in prepared.institutions}
+
+
+def held_elsewhere(prepared: Prepared) -> NDArray[np.float64]:
+    """Return what the borrower of each loan has at other lenders: lenders, balance, worst bucket.
+
+    These are facts of other lenders' books, not of the future.
+
+    Args:
+        prepared: a prepared experiment on a simulated market.
+
+    Returns:
+        ``[loans, 3]``, in the order of the portfolio's rows.
+    """
+    truth = market_truth(_market(prepared))
+    return np.column_stack([truth.other_lenders, truth.other_balance_amount, truth.other_overdue]).astype(np.float64)
+
+
+def against_the_truth(prepared: Prepared, models: Mapping[str, Scores]) -> TruthRecord | None:
+    """Measure models against the truth.
+
+    Args:
+        prepared: the prepared experiment.
+        models: the lenders' scored test loans by model.
+
+    Returns:
+        The record with the true PD itself as the last model, or ``None`` where no truth is known.
+    """
+    if not isinstance(prepared.experiment.portfolio, MarketPortfolio):
+        return None
+    truth = true_pd(prepared)
+    kinds = lender_kinds(prepared)
+    groups = {ALL: list(kinds)}
+    for name, kind in kinds.items():
+        groups.setdefault(kind, []).append(name)
+    groups |= {name: [name] for name in kinds if name not in groups}
+    return TruthRecord(
+        kinds=kinds,
+        models={
+            model: {group: figures(scores, truth, names) for group, names in groups.items()}
+            for model, scores in {**models, ORACLE: truth}.items()
+        },
+    )
+
+
+def lender_kinds(prepared: Prepared) -> dict[str, str]:
+    """Say of what kind each lender is; one whose loans come from several kinds is ``mixed``.
+
+    Args:
+        prepared: a prepared experiment on a simulated market.
+
+    Returns:
+        Kinds by lender.
+    """
+    column = prepared.portfolio.column(KIND_COLUMN)
+    found = {lender.name: np.unique(column[lender.train.rows]) for lender in prepared.institutions}
+    return {name: str(kinds[0]) if len(kinds) == 1 else _MIXED for name, kinds in found.items()}
+
+
+def figures(scores: Scores, truth: Scores, names: Sequence[str]) -> TruthFigures:
+    """Measure one model on the loans of some lenders.
+
+    Args:
+        scores: predicted PDs by lender.
+        truth: true PDs by lender.
+        names: the lenders, at least one.
+
+    Returns:
+        The figures.
+    """
+    together = _joined(scores, truth, names)
+    area, best = (_within(expected_auc, found, truth, names) for found in (scores, truth))
+    loss, least = (expected_log_loss(_joined(found, truth, names)) for found in (scores, truth))
+    flat = expected_log_loss(_joined({name: _flat(truth[name]) for name in names}, truth, names))
+    line = true_slope_and_intercept(together)
+    return TruthFigures(
+        num_loans=together.num_loans,
+        auc=area,
+        ks=_within(expected_ks, scores, truth, names),
+        profit_rate=_within(expected_profit, scores, truth, names),
+        auc_share=_share(area, nothing=0.5, everything=best),
+        log_loss=loss,
+        regret=None if loss is None or least is None else loss - least,
+        log_loss_share=_share(loss, nothing=flat, everything=least),
+        mean_pd_over_true=mean_pd_over_true(together),
+        slope=None if line is None else line.slope,
+        intercept=None if line is None else line.intercept,
+    )
+
+
+def _within(metric: Metric, scores: Scores, truth: Scores, names: Sequence[str]) -> float | None:
+    found = [
+        (value, len(truth[name]))
+        for name in names
+        if (value := metric(Foreseen(pd=scores[name], true_pd=truth[name]))) is not None
+    ]
+    if not found:
+        return None
+    return float(np.average([value for value, _ in found], weights=[count for _, count in found]))
+
+
+def _joined(scores: Scores, truth: Scores, names: Sequence[str]) -> Foreseen:
+    return Foreseen(
+        pd=np.concatenate([scores[name] for name in names]), true_pd=np.concatenate([truth[name] for name in names])
+    )
+
+
+def _flat(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.full(len(values), values.mean() if len(values) else 0.0)
+
+
+def _share(found: float | None, *, nothing: float | None, everything: float | None) -> float | None:
+    """Say how far a figure has come from that of no information to that of the truth."""
+    if found is None or nothing is None or everything is None or nothing == everything:
+        return None
+    return (found - nothing) / (everything - nothing)
+
+
+def _market(prepared: Prepared) -> MarketPortfolio:
+    portfolio = prepared.experiment.portfolio
+    assert isinstance(portfolio, MarketPortfolio)
+    return portfolio
