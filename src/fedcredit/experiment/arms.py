@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fedcredit.experiment.record import RunRecord
 
 _SEEDS = ("seed", "split_seed")
-_NOT_MEANING = ("name", "runtime", "trainer", "results_dir")
+_NOT_MEANING = ("name", "runtime", "trainer", "results_dir", "ledger_dir")
 Key = tuple[tuple[str, str], ...]
 
 

@@ -15,7 +15,7 @@ from fedcredit import seeds
 from fedcredit.experiment.spec import Experiment
 
 _VERSION = "fedcredit/experiment/2"
-_NOT_MEANING = {"name", "runtime", "trainer", "results_dir"}
+_NOT_MEANING = {"name", "runtime", "trainer", "results_dir", "ledger_dir"}
 
 
 def meaning(experiment: Experiment) -> dict[str, object]:

@@ -31,6 +31,23 @@ from fedcredit.privacy.accounting.releases import reference_release
 from fedcredit.privacy.accounting.statement import worst_epsilon
 
 
+def nothing_measured(prepared: Prepared) -> Measured:
+    """Return the measurements of mode deployed: no loan of any lender is looked at.
+
+    Args:
+        prepared: the prepared experiment.
+
+    Returns:
+        Evaluations of no loans.
+    """
+    empty = Scored(pd=np.empty(0), default=np.empty(0, dtype=np.int8))
+    return Measured(
+        evaluation=_evaluate(prepared, {name: empty for name in prepared.contracts.institutions}),
+        own_intercept=None,
+        references={},
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """The evaluation of a run, with each lender's own intercept where asked, and its references."""

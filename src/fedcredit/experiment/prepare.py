@@ -18,16 +18,19 @@ from fedcredit.data.contract import Contract, ContractTable, draw_up
 from fedcredit.data.institution import Institution, build_institutions
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.tables import data_checksum, load_portfolio
+from fedcredit.experiment.deployed import DEPLOYED, keyed_name, ledger_folder
 from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.experiment.spec import Experiment, Trainer
 from fedcredit.federation.client import Lender
 from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec, to_pd
 from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER, PrivacyLedger, ledger_path
 from fedcredit.privacy.accounting.releases import FEDERATION
+from fedcredit.privacy.accounting.run_ledger import RunLedger
 from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
 from fedcredit.seeds import Stream, private_stream, public_stream
 from fedcredit.training.contract import LocalSettings
 from fedcredit.training.trainers import computed_by, predictor, trainer
+from fedcredit.training.unseeded import unseeded_round
 
 Progress = Callable[[str, int, int], None]
 SYNC_VARIABLE = "FEDCREDIT_LEDGER_SYNC"
@@ -75,7 +78,7 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
     )
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
-    checksum = data_checksum(portfolio)
+    checksum = _checksum(experiment, portfolio)
     return Prepared(
         experiment=experiment,
         fingerprint=fingerprint(experiment, data_checksum=checksum),
@@ -87,6 +90,12 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         network=network,
         initial=initial_network(experiment, network),
     )
+
+
+def _checksum(experiment: Experiment, portfolio: Portfolio) -> str:
+    """Name the loans for the fingerprint, which the server knows; deployed ones so that no guess can be tested."""
+    plain = data_checksum(portfolio)
+    return keyed_name(ledger_folder(experiment), plain.encode()) if experiment.mode == DEPLOYED else plain
 
 
 def initial_network(experiment: Experiment, network: DefaultNetwork) -> NDArray[np.float32]:
@@ -189,7 +198,7 @@ def open_ledgers(
     }
 
 
-def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict[str, Lender]:
+def lenders(prepared: Prepared, *, ledgers: Mapping[str, RunLedger]) -> dict[str, Lender]:
     """Give every institution what it needs to answer the server.
 
     Args:
@@ -200,6 +209,7 @@ def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict
         Lenders by name.
     """
     experiment, contract_digest = prepared.experiment, prepared.contracts.digest()
+    unseeded = unseeded_round(experiment.trainer.kind) if experiment.mode == DEPLOYED else None
     return {
         institution.name: Lender(
             institution=institution,
@@ -208,13 +218,15 @@ def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict
             fingerprint=prepared.fingerprint,
             network=prepared.network,
             settings=local_settings(experiment, prepared.contracts[institution.name], prepared.plan),
-            sampling=_stream(prepared, institution.name, "sampling"),
-            noise=_stream(prepared, institution.name, "noise"),
+            sampling=None if unseeded else _stream(prepared, institution.name, "sampling"),
+            noise=None if unseeded else _stream(prepared, institution.name, "noise"),
             ledger=ledgers.get(institution.name),
             event=prepared.plan.round_event(institution.name) if prepared.plan.is_private else None,
             trainer=trainer(experiment.trainer.kind, device=experiment.trainer.device),
             predict=predictor(experiment.trainer.kind),
             computed_by=trainer_name(experiment.trainer, prepared.network),
+            mode=experiment.mode,
+            unseeded=unseeded,
         )
         for institution in prepared.institutions
     }

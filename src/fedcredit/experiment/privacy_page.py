@@ -10,32 +10,41 @@ from collections.abc import Sequence
 
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.summary import noise_table, reading_table
+from fedcredit.experiment.who_sees import LOCAL, who_sees_what
 from fedcredit.experiment.wording import PRIVATE_REFERENCES, Table, statement_of
 from fedcredit.privacy.accounting.statement import EpsilonStatement
 
 PRIVACY_FILE = "privacy.md"
 _MOST_LENDERS = 12
-_SEES = (
-    ("a loan's columns and outcome", "its own", "no", "no", "no"),
-    ("a lender's clipped, noised update of a round", "its own", "yes", "no", "no"),
-    ("the shared network of a round", "yes", "yes", "yes", "no"),
-    ("the network after the last round", "yes", "yes", "yes", "if it is published"),
-    ("number of loans, rate, steps, weight and noise of a lender", "yes", "yes", "yes", "yes: public"),
-    ("which lenders answered in a round, and when", "its own", "yes", "no", "no"),
-    ("digest of a lender's ledger", "its own", "yes", "no", "no"),
-    ("a lender's bad rate and mix of loans", "its own", "can be estimated", "can be estimated", "can be estimated"),
-)
 _NOT_COVERED = (
     "several {unit}s of one borrower at one lender: their losses add up, and no line above adds them",
     "a lender's bad rate and mix: what is hidden is one {unit}, not what a lender's {unit}s have in common",
-    "figures on validation and test {unit}s, each lender's own intercept and the counts behind borrower keys: this "
-    "simulation reads them in the clear, and in a deployment they would not leave a lender",
     "other runs on the same {unit}s, also those from which columns, settings or seeds were chosen: every run adds up",
-    "somebody who has the seed: noise of a simulated run can be drawn again with it",
-    "floating-point noise: sums are arranged so that rounding stays within the clipping norm; how noise itself is "
-    "rounded is not analysed",
     "theft, subpoena or a lender that shows its {unit}s itself",
 )
+_NOT_COVERED_IN = {
+    "simulated": (
+        "figures on validation and test {unit}s, each lender's own intercept and the counts behind borrower keys: this "
+        "simulation reads them in the clear, and in a deployment they would not leave a lender",
+        "somebody who has the seed: noise of a simulated run can be drawn again with it",
+        "floating-point noise: sums are arranged so that rounding stays within the clipping norm; how noise itself is "
+        "rounded is not analysed",
+    ),
+    "deployed": (
+        "{unit}s that were added to a table or dealt to a lender of another name since: they begin another ledger",
+        "floating-point noise: sums and noise are rounded to a public grid inside the clip margin and each normal is "
+        "the sum of four, which is a mitigation and not a proof",
+        "time: how long a lender takes to answer depends on its batches",
+    ),
+}
+_NOISE_OF = {
+    "simulated": "noise comes from a seed, so the figures hold against those who do not have it.",
+    "deployed": (
+        "sampling and noise come from a key of the operating system that is used once and never kept, so nobody can "
+        "draw them again; seeds name public draws alone. All lenders run in one process on one machine: this is not "
+        "yet a deployment of separate machines."
+    ),
+}
 
 
 def privacy_page(record: RunRecord) -> str:
@@ -62,8 +71,11 @@ def privacy_page(record: RunRecord) -> str:
         ("Parameters", _parameters(record, statement)),
         ("Trust model", _trust(record)),
         ("What is released", _released(record, statement)),
-        ("Who sees what", _who_sees_what()),
-        ("What is not covered", _bullets([line.format(unit=statement.unit) for line in _NOT_COVERED])),
+        ("Who sees what", _markdown(who_sees_what(trust_model=LOCAL, mode=record.mode))),
+        (
+            "What is not covered",
+            _bullets([line.format(unit=statement.unit) for line in (*_NOT_COVERED, *_NOT_COVERED_IN[record.mode])]),
+        ),
     )
     told = "\n\n".join(f"## {number}. {title}\n\n{text}" for number, (title, text) in enumerate(sections, start=1))
     return (
@@ -110,7 +122,7 @@ def _trust(record: RunRecord) -> str:
         "Local trust: every lender trusts itself alone. It clips and adds noise before anything leaves it, so the "
         "figures hold against the server, the other lenders and everybody outside, also all together. No figure relies "
         "on the server seeing only sums. The server is trusted to train well, not to keep secrets. "
-        f"Mode {record.mode}: noise comes from a seed, so the figures hold against those who do not have it."
+        f"Mode {record.mode}: {_NOISE_OF[record.mode]}"
     )
 
 
@@ -123,18 +135,6 @@ def _released(record: RunRecord, statement: EpsilonStatement) -> str:
             "what they cost, for the case that they are published too"
         )
     return _bullets([*lines, "what each release cost: `fedcredit ledger show` on this folder"])
-
-
-def _who_sees_what() -> str:
-    return _markdown(
-        Table(
-            title="",
-            headings=("what", "the lender", "the server", "other lenders", "outsiders"),
-            num_labels=1,
-            rows=_SEES,
-            notes=("In a simulation all parties are one program; the table says who would see what if they were not.",),
-        )
-    )
 
 
 def _markdown(table: Table, *, most: int | None = None) -> str:

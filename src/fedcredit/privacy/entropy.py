@@ -70,7 +70,11 @@ class ReleaseKey:
         radius = np.sqrt(-2.0 * np.log(_fractions(pairs[0]) + 2.0**-54))
         angle = 2.0 * np.pi * _fractions(pairs[1])
         draws = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)]).reshape(SUMMED_DRAWS, -1)
-        return np.asarray(draws.sum(axis=0)[:count] / SUMMED_DRAWS**0.5, dtype=np.float64)
+        total = np.zeros(draws.shape[1])
+        for draw in draws:
+            total += draw
+        total /= SUMMED_DRAWS**0.5
+        return total[:count]
 
     def uniforms(self, *, step: int) -> Callable[[int], NDArray[np.float64]]:
         """Return the one sequence of uniforms for the sample of a step.
@@ -99,4 +103,4 @@ class ReleaseKey:
 
 def _fractions(words: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Turn words into multiples of 2**-53 on [0, 1)."""
-    return (words >> np.uint64(11)) * 2.0**-53
+    return np.asarray((words >> np.uint64(11)).astype(np.float64) * 2.0**-53, dtype=np.float64)

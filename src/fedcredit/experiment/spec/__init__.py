@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fedcredit.experiment.spec.evaluation import Evaluation, Reference
 from fedcredit.experiment.spec.part import Count, Fraction, Name, NonNegative, Part, Positive, Probability, Seed
@@ -100,10 +100,15 @@ __all__ = [
 
 
 class Experiment(Part):
-    """An experiment: everything that a run means, and where it should run."""
+    """An experiment: everything that a run means, and where it should run.
+
+    In ``mode: deployed`` the seeds name public draws alone (initial weights, cohorts, split): sampling and noise
+    come from the operating system, and are charged to ledgers in ``ledger_dir`` that all runs on the same loans share
+    (``<results_dir>/ledgers`` unless it is given).
+    """
 
     name: Name = "adhoc/run"
-    mode: Literal["simulated"] = "simulated"
+    mode: Literal["simulated", "deployed"] = "simulated"
     seed: Seed = 1
     split_seed: Seed = 1
     portfolio: Portfolio
@@ -116,3 +121,23 @@ class Experiment(Part):
     runtime: Runtime = InlineRuntime()
     trainer: Trainer = Trainer()
     results_dir: Annotated[str, Field(min_length=1)] = "results"
+    ledger_dir: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _what_deployed_can_do(self) -> Experiment:
+        if self.mode != "deployed":
+            return self
+        if not self.privacy.is_private:
+            raise ValueError("mode deployed releases nothing without noise; give a finite privacy.target_epsilon")
+        if self.runtime.kind != "inline":
+            raise ValueError(
+                f"mode deployed runs inline alone, and runtime.kind is {self.runtime.kind}; set runtime=inline"
+            )
+        if self.trainer.device != "cpu":
+            raise ValueError(f"mode deployed draws on the CPU alone, and trainer.device is {self.trainer.device}")
+        if self.partition.kind != "natural":
+            raise ValueError(
+                f"mode deployed charges each lender for its own loans, and partition.kind={self.partition.kind} deals "
+                "loans out anew for each setting; set partition=natural with the column that names the lender"
+            )
+        return self
