@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 from fedcredit.errors import InputError
 from fedcredit.experiment.deployed import DEPLOYED, KEY_FILE, ledger_folder
 from fedcredit.experiment.ledger_heads import kept_heads
-from fedcredit.experiment.record import RECORD_FILE, RunRecord, read_record
+from fedcredit.experiment.record import RECORD_FILE, RunRecord, read_record, remedy
 from fedcredit.experiment.validate import experiment_from_data
 from fedcredit.experiment.wording import Table, epsilon_text, readable, statement_of
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
@@ -26,6 +27,7 @@ from fedcredit.privacy.accounting.events import Events, GaussianSteps
 from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER, LedgerContent, ledger_path, ledgers_in, read_ledger
 from fedcredit.privacy.accounting.releases import FEDERATION, RELEASES
 
+LOGGER = logging.getLogger("fedcredit.ledger")
 EXPORT_FORMAT = "fedcredit/ledger-export/1"
 _SAME_EPSILON = 1e-6
 _DEFAULT_DELTA = 1e-6
@@ -80,8 +82,9 @@ def ledger_files(place: Path) -> list[LedgerFile]:
     if place.is_file():
         return [LedgerFile(path=place)]
     folder = place.parent if place.name == LEDGER_FOLDER else place
-    if (folder / RECORD_FILE).is_file():
-        return _files_of_a_record(folder, read_record(folder))
+    record = _record_of(folder)
+    if record is not None:
+        return _files_of_a_record(folder, record)
     heads = {ledger_path(folder / LEDGER_FOLDER, name): head for name, head in kept_heads(folder).items()}
     paths = sorted({*ledgers_in(folder), *heads})
     if not paths and (place / KEY_FILE).is_file():
@@ -207,6 +210,17 @@ def export_json(ledgers: Sequence[LedgerContent]) -> str:
         ],
     }
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _record_of(folder: Path) -> RunRecord | None:
+    """Return the record beside ledgers; one that cannot be read is said so, and the ledgers stand for themselves."""
+    if not (folder / RECORD_FILE).is_file():
+        return None
+    try:
+        return read_record(folder)
+    except InputError as error:
+        LOGGER.warning("%s; the ledgers are read without it; %s", error, remedy(folder))
+        return None
 
 
 def _files_of_a_record(folder: Path, record: RunRecord) -> list[LedgerFile]:

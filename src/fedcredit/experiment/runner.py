@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from fedcredit.errors import InputError
 from fedcredit.experiment.deployed import DEPLOYED, dataset_lines, open_accounts, withheld
 from fedcredit.experiment.display import RunDisplay
 from fedcredit.experiment.environment import environment
@@ -23,7 +24,7 @@ from fedcredit.experiment.ledger_heads import current_heads, kept_heads, with_he
 from fedcredit.experiment.measure import Measured, measure, nothing_measured
 from fedcredit.experiment.overlap import known_overlap
 from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare
-from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, write_record
+from fedcredit.experiment.record import RunRecord, read_record, remedy, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.resume import forget, last_snapshot, owner_of
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
@@ -121,7 +122,10 @@ def _measured(prepared: Prepared, trained: _Trained, ledgers: Ledgers, display: 
 
 
 def _read_back(folder: RunFolder, *, report: bool) -> RunRecord:
-    record = read_record(folder.path)
+    try:
+        record = read_record(folder.path)
+    except InputError as error:
+        raise InputError(f"{error}; nothing was changed: {remedy(folder.path)}") from error
     if report:
         from fedcredit.experiment.report import report_of
 
