@@ -89,6 +89,7 @@ class Audit:
     """All that one audit found.
 
     ``confidence`` is that of all verdicts together; each claim is judged at its share of the error rate.
+    ``disagreements`` are between a finished run's record and its ledgers, where no chance plays a part.
     """
 
     name: str
@@ -98,11 +99,12 @@ class Audit:
     seed: int
     confidence: float
     audited: tuple[AuditedClaim, ...]
+    disagreements: tuple[str, ...] = ()
 
     @property
     def is_contradicted(self) -> bool:
-        """Whether any claim is."""
-        return any(item.findings.verdict == CONTRADICTED for item in self.audited)
+        """Whether any claim is, or a ledger says something else than the record of what was drawn."""
+        return bool(self.disagreements) or any(item.findings.verdict == CONTRADICTED for item in self.audited)
 
 
 def planned_claims(experiment: Experiment, *, progress: Progress | None = None) -> tuple[Claim, ...]:
@@ -141,7 +143,32 @@ def charged_claims(record: RunRecord, folder: Path) -> tuple[Claim, ...]:
     experiment = experiment_from_data(record.experiment)
     _check_private(experiment)
     charged = {ledger.institution: ledger.events(FEDERATION) for ledger in read_ledgers(ledger_files(folder))}
-    return _claims(experiment, record.contracts, charged, CHARGED)
+    return _claims(experiment, record.contracts, charged, CHARGED, noise_multiplier=record.noise_multiplier)
+
+
+def disagreements(record: RunRecord, folder: Path) -> tuple[str, ...]:
+    """Compare the noise that a finished run says it drew with the noise that its ledgers were charged for.
+
+    Args:
+        record: the run.
+        folder: its results folder.
+
+    Returns:
+        One sentence for each lender where they differ.
+
+    Raises:
+        InputError: if a ledger is missing or does not verify.
+    """
+    found = []
+    for ledger in read_ledgers(ledger_files(folder)):
+        drawn = record.noise_multiplier.get(ledger.institution)
+        charged = sorted({event.noise_multiplier for event in ledger.events(FEDERATION)})
+        if charged != [drawn]:
+            found.append(
+                f"{ledger.institution}: the record says noise multiplier {drawn}, its ledger was charged for "
+                f"{', '.join(map(str, charged)) or 'nothing'}"
+            )
+    return tuple(found)
 
 
 def audit(
@@ -244,19 +271,28 @@ def canary_scores(
 
 
 def _claims(
-    experiment: Experiment, contracts: Sequence[Contract], events: Mapping[str, Events], basis: str
+    experiment: Experiment,
+    contracts: Sequence[Contract],
+    events: Mapping[str, Events],
+    basis: str,
+    *,
+    noise_multiplier: Mapping[str, float] | None = None,
 ) -> tuple[Claim, ...]:
-    plan = plan_privacy(
-        experiment.privacy, ContractTable(contracts=tuple(contracts)), num_rounds=experiment.training.num_rounds
-    )
+    """Group lenders; the noise of a finished run is what its record says, and is not calibrated again."""
+    known_noise = {"target_epsilon": None, "noise_multiplier": 1.0}
+    privacy = experiment.privacy if noise_multiplier is None else experiment.privacy.model_copy(update=known_noise)
+    plan = plan_privacy(privacy, ContractTable(contracts=tuple(contracts)), num_rounds=experiment.training.num_rounds)
+    drawn = plan.noise_multiplier if noise_multiplier is None else noise_multiplier
     groups: dict[tuple[object, ...], Claim] = {}
     for contract in contracts:
         name, planned = contract.institution, plan.events[contract.institution]
-        known = groups.get((planned, events[name]))
-        groups[planned, events[name]] = Claim(
+        settings = replace(local_settings(experiment, contract, plan), noise_multiplier=drawn[name])
+        group = (planned, drawn[name], events[name])
+        known = groups.get(group)
+        groups[group] = Claim(
             lenders=(*(known.lenders if known else ()), name),
             events=events[name],
-            settings=known.settings if known else local_settings(experiment, contract, plan),
+            settings=known.settings if known else settings,
             num_steps=planned.num_steps,
             delta=plan.target_delta,
             basis=basis,
@@ -268,6 +304,11 @@ def _claims(
 
 def _check_private(experiment: Experiment) -> None:
     privacy = experiment.privacy
+    if experiment.mode != "simulated":
+        raise InputError(
+            f"{experiment.name} has mode {experiment.mode}, and an audit goes through the seeded rounds of a trainer; "
+            "audit the same experiment with mode=simulated"
+        )
     if not privacy.is_private or privacy.noise_multiplier == 0.0:
         raise InputError(
             f"{experiment.name} claims no finite epsilon, so there is nothing to audit; "

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.summary import noise_table, reading_table
+from fedcredit.experiment.who_sees import who_sees_what
 from fedcredit.experiment.wording import (
     PRIVATE_REFERENCES,
     Table,
@@ -24,37 +25,35 @@ from fedcredit.privacy.budgets import budget_line
 
 PRIVACY_FILE = "privacy.md"
 _MOST_LENDERS = 12
-_UPDATES = {
-    "local": (("a lender's clipped, noised update of a round", "its own", "yes", "no", "no"),),
-    "secure_sum": (
-        ("a lender's clipped update of a round, with its share of the noise", "its own", "no: assumed", "no", "no"),
-        ("the noised sum of a round", "through the network", "yes", "through the network", "no"),
-    ),
-    "central": (
-        ("a lender's clipped update of a round, without noise", "its own", "yes", "no", "no"),
-        ("the noised mean of a round", "through the network", "yes", "through the network", "no"),
-    ),
-}
-_SEES = (
-    ("a loan's columns and outcome", "its own", "no", "no", "no"),
-    ("the shared network of a round", "yes", "yes", "yes", "no"),
-    ("the network after the last round", "yes", "yes", "yes", "if it is published"),
-    ("number of loans, rate, steps, weight and noise of a lender", "yes", "yes", "yes", "yes: public"),
-    ("which lenders answered in a round, and when", "its own", "yes", "no", "no"),
-    ("digest of a lender's ledger", "its own", "yes", "no", "no"),
-    ("a lender's bad rate and mix of loans", "its own", "can be estimated", "can be estimated", "can be estimated"),
-)
 _NOT_COVERED = (
     "a lender's bad rate and mix: what is hidden is one {unit}, not what a lender's {unit}s have in common. "
     "`fedcredit attack bad_rate` measures how well an honest-but-curious server reads the bad rate off the updates",
-    "figures on validation and test {unit}s, each lender's own intercept and the counts behind borrower keys: this "
-    "simulation reads them in the clear, and in a deployment they would not leave a lender",
     "other runs on the same {unit}s, also those from which columns, settings or seeds were chosen: every run adds up",
-    "somebody who has the seed: noise of a simulated run can be drawn again with it",
-    "floating-point noise: sums are arranged so that rounding stays within the clipping norm; how noise itself is "
-    "rounded is not analysed",
     "theft, subpoena or a lender that shows its {unit}s itself",
 )
+_NOT_COVERED_IN = {
+    "simulated": (
+        "figures on validation and test {unit}s, each lender's own intercept and the counts behind borrower keys: this "
+        "simulation reads them in the clear, and in a deployment they would not leave a lender",
+        "somebody who has the seed: noise of a simulated run can be drawn again with it",
+        "floating-point noise: sums are arranged so that rounding stays within the clipping norm; how noise itself is "
+        "rounded is not analysed",
+    ),
+    "deployed": (
+        "{unit}s that were added to a table or dealt to a lender of another name since: they begin another ledger",
+        "floating-point noise: sums and noise are rounded to a public grid inside the clip margin and each normal is "
+        "the sum of four, which is a mitigation and not a proof",
+        "time: how long a lender takes to answer depends on its batches",
+    ),
+}
+_NOISE_OF = {
+    "simulated": "noise comes from a seed, so the figures hold against those who do not have it.",
+    "deployed": (
+        "sampling and noise come from a key of the operating system that is used once and never kept, so nobody can "
+        "draw them again; seeds name public draws alone. All lenders run in one process on one machine: this is not "
+        "yet a deployment of separate machines."
+    ),
+}
 
 
 def privacy_page(record: RunRecord) -> str:
@@ -81,8 +80,8 @@ def privacy_page(record: RunRecord) -> str:
         ("Parameters", _parameters(record, statement)),
         ("Trust model", _trust(record, statement)),
         ("What is released", _released(record, statement)),
-        ("Who sees what", _who_sees_what(statement)),
-        ("What is not covered", _bullets(_not_covered(statement))),
+        ("Who sees what", _markdown(who_sees_what(trust_model=statement.trust, mode=record.mode))),
+        ("What is not covered", _bullets(_not_covered(record, statement))),
     )
     told = "\n\n".join(f"## {number}. {title}\n\n{text}" for number, (title, text) in enumerate(sections, start=1))
     return (
@@ -116,14 +115,14 @@ def _unit(statement: EpsilonStatement) -> str:
     )
 
 
-def _not_covered(statement: EpsilonStatement) -> list[str]:
+def _not_covered(record: RunRecord, statement: EpsilonStatement) -> list[str]:
     several = {
         "loan": "several loans of one borrower at one lender: their losses add up, and only the lines for the worst-"
         "off borrower of this table, where borrower keys are known, add them",
         "borrower": "loans of a borrower under another key, and those beyond the ones that are kept, which are not "
         "trained on",
     }
-    lines = [line.format(unit=statement.unit) for line in _NOT_COVERED]
+    lines = [line.format(unit=statement.unit) for line in (*_NOT_COVERED, *_NOT_COVERED_IN[record.mode])]
     return [several[statement.unit], *lines] if statement.unit in several else lines
 
 
@@ -213,7 +212,7 @@ def _trust(record: RunRecord, statement: EpsilonStatement) -> str:
 
 
 def _mode(record: RunRecord) -> str:
-    return f"Mode {record.mode}: noise comes from a seed, so the figures hold against those who do not have it."
+    return f"Mode {record.mode}: {_NOISE_OF[record.mode]}"
 
 
 def _released(record: RunRecord, statement: EpsilonStatement) -> str:
@@ -225,18 +224,6 @@ def _released(record: RunRecord, statement: EpsilonStatement) -> str:
             "what they cost, for the case that they are published too"
         )
     return _bullets([*lines, "what each release cost: `fedcredit ledger show` on this folder"])
-
-
-def _who_sees_what(statement: EpsilonStatement) -> str:
-    return _markdown(
-        Table(
-            title="",
-            headings=("what", "the lender", "the server", "other lenders", "outsiders"),
-            num_labels=1,
-            rows=(_SEES[0], *_UPDATES[statement.trust], *_SEES[1:]),
-            notes=("In a simulation all parties are one program; the table says who would see what if they were not.",),
-        )
-    )
 
 
 def _markdown(table: Table, *, most: int | None = None) -> str:

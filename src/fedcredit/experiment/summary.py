@@ -48,7 +48,12 @@ def headline(record: RunRecord) -> tuple[tuple[str, str], ...]:
             "mean PD / bad rate" + level_text(overall.mean_pd_over_bad_rate_interval),
             with_interval(overall.mean_pd_over_bad_rate, overall.mean_pd_over_bad_rate_interval, digits=2),
         ),
-        ("held-out loans", f"{overall.num_loans:,} ({overall.num_defaults:,} defaults)"),
+        (
+            "held-out loans",
+            f"{overall.num_loans:,} ({overall.num_defaults:,} defaults)"
+            if record.mode == "simulated"
+            else "not looked at: no figure on private loans leaves a lender",
+        ),
         ("lenders", f"{len(record.contracts):,}"),
     )
 

@@ -35,7 +35,9 @@ _TRUST = {
     "less noise",
 }
 _MODES = {
-    "simulated": "seeded noise: it holds against an adversary without the seed; ledgers are on the disk before records"
+    "simulated": "seeded noise: it holds against an adversary without the seed; ledgers are on the disk before records",
+    "deployed": "noise from the operating system, which nobody can draw again; every release is on the disk before its "
+    "first gradient; all lenders in one process on one machine",
 }
 _ACCOUNTANTS = {"pld": "privacy-loss distribution", "rdp": "Renyi divergence", "closed_form": "exact Gaussian"}
 _WORDS = {1: "one", 2: "two", 3: "three"}
