@@ -38,13 +38,17 @@ class DpEbmNoise:
     """What a fit is asked for and draws.
 
     ``claimed_epsilon`` is what the library says the fit costs, by its own accounting of it (two parts at half the
-    delta each); the two events are what it draws: histograms, and boosting steps.
+    delta each) for one row; the two events are what it draws, histograms and boosting steps, with the noise over what
+    the rows of one unit move together.
+
+    ``loans_a_unit`` is how many rows that is.
     """
 
     claimed_epsilon: float
     delta: float
     binning: GaussianSteps
     boosting: GaussianSteps
+    loans_a_unit: int = 1
 
 
 def require() -> str:
@@ -66,7 +70,7 @@ def require() -> str:
     return str(interpret.__version__)
 
 
-def noise_for(single_release: float, *, delta: float, num_columns: int) -> DpEbmNoise:
+def noise_for(single_release: float, *, delta: float, num_columns: int, loans_a_unit: int = 1) -> DpEbmNoise:
     """Find the setting of the library at which its releases together cost what one Gaussian costs.
 
     The library adds up its two parts by basic composition, which overstates them; at equal noise it would look worse
@@ -76,6 +80,7 @@ def noise_for(single_release: float, *, delta: float, num_columns: int) -> DpEbm
         single_release: noise multiplier of the one Gaussian release of the same price.
         delta: the target.
         num_columns: columns of the table.
+        loans_a_unit: rows that one unit may have; they move every sum together.
 
     Returns:
         What to ask the library for.
@@ -85,7 +90,7 @@ def noise_for(single_release: float, *, delta: float, num_columns: int) -> DpEbm
     target = 1.0 / single_release
 
     def excess(log_claim: float) -> float:
-        asked = _noise_of(math.exp(log_claim), delta=delta, num_columns=num_columns)
+        asked = _noise_of(math.exp(log_claim), delta=delta, num_columns=num_columns, loans_a_unit=loans_a_unit)
         parts = (asked.binning, asked.boosting)
         return math.sqrt(sum(part.num_steps / part.noise_multiplier**2 for part in parts)) - target
 
@@ -93,7 +98,7 @@ def noise_for(single_release: float, *, delta: float, num_columns: int) -> DpEbm
     root = float(brentq(excess, low, high, xtol=1e-10))
     while excess(root) > 0.0:
         root -= 1e-9
-    return _noise_of(math.exp(root), delta=delta, num_columns=num_columns)
+    return _noise_of(math.exp(root), delta=delta, num_columns=num_columns, loans_a_unit=loans_a_unit)
 
 
 def public_columns(portfolio: Portfolio) -> tuple[Floats, Floats]:
@@ -170,13 +175,13 @@ def fit(columns: Floats, default: NDArray[Any], bounds: Floats, *, noise: DpEbmN
         )  # fmt: skip
         model.fit(columns, default.astype(np.int64))
     drawn = (model.noise_scale_binning_, model.noise_scale_boosting_ / LEARNING_RATE)
-    charged = (noise.binning.noise_multiplier, noise.boosting.noise_multiplier)
+    charged = tuple(noise.loans_a_unit * event.noise_multiplier for event in (noise.binning, noise.boosting))
     if not np.allclose(drawn, charged, rtol=1e-9, atol=0.0):
         raise ArithmeticError(f"DP-EBM drew noise of {drawn}, and {charged} was charged")
     return model
 
 
-def _noise_of(claimed_epsilon: float, *, delta: float, num_columns: int) -> DpEbmNoise:
+def _noise_of(claimed_epsilon: float, *, delta: float, num_columns: int, loans_a_unit: int) -> DpEbmNoise:
     """Return what the library draws at a setting: the budget's shares, each by its own formula at half the delta."""
     from fedcredit.privacy.accounting.accountants import unsampled_noise
 
@@ -186,6 +191,7 @@ def _noise_of(claimed_epsilon: float, *, delta: float, num_columns: int) -> DpEb
     return DpEbmNoise(
         claimed_epsilon=claimed_epsilon,
         delta=delta,
-        binning=GaussianSteps(sampling_probability=1.0, noise_multiplier=binning, num_steps=num_columns),
-        boosting=GaussianSteps(sampling_probability=1.0, noise_multiplier=boosting, num_steps=steps),
+        binning=GaussianSteps(sampling_probability=1.0, noise_multiplier=binning / loans_a_unit, num_steps=num_columns),
+        boosting=GaussianSteps(sampling_probability=1.0, noise_multiplier=boosting / loans_a_unit, num_steps=steps),
+        loans_a_unit=loans_a_unit,
     )

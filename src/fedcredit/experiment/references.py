@@ -139,6 +139,7 @@ def _lender(
         weight=weight,
         event=prepared.plan.round_event(name) if ledgers else None,
         ledgers=(ledgers[name],) if ledgers else (),
+        borrower_starts=loans.borrower_starts,
     )
 
 
@@ -146,7 +147,7 @@ def _pooled(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
     """Train on all loans in one place, at the noise that the same epsilon (the smallest of several) asks for there."""
     training = prepared.experiment.training
     loans = pool(prepared)
-    contracts = draw_up({POOLED: loans.num_loans}, local=training.local, weights="uniform")
+    contracts = draw_up({POOLED: loans.num_sampled}, local=training.local, weights="uniform")
     plan = _pooled_plan(prepared, contracts)
     participant = Participant(
         name=POOLED,
@@ -156,6 +157,7 @@ def _pooled(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
         weight=1.0,
         event=plan.round_event(POOLED) if ledgers else None,
         ledgers=tuple(ledgers.values()),
+        borrower_starts=loans.borrower_starts,
     )
     parameters = _train(
         prepared, prepared.network, prepared.initial, [participant], REFERENCE_POOLED, num_rounds=plan.num_rounds

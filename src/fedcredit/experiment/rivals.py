@@ -67,7 +67,7 @@ def one_shot_scores(prepared: Prepared, ledgers: Ledgers) -> Scores:
         released = one_shot.statistics(lender.train.features, lender.train.default, prior=prior)
         if ledgers:
             multiplier = _multiplier(prepared, _target(prepared, lender.name))
-            deviation = multiplier * one_shot.sensitivity(cap)
+            deviation = multiplier * one_shot.sensitivity(cap) * _loans_a_unit(prepared)
             released = released + deviation * _charged(
                 prepared, REFERENCE_ONE_SHOT, [ledgers[lender.name]], [_once(multiplier)],
                 _noise(prepared, REFERENCE_ONE_SHOT, lender.name, released.size),
@@ -96,7 +96,8 @@ def output_perturbation_scores(prepared: Prepared, ledgers: Ledgers) -> Scores:
     name, loans = REFERENCE_OUTPUT_PERTURBATION, pool(prepared)
     cap = prepared.portfolio.schema.row_norm_cap
     multiplier = _multiplier(prepared, _smallest_target(prepared)) if ledgers else 0.0
-    ridge = output_perturbation.ridge_for(multiplier, row_norm_cap=cap, num_loans=loans.num_loans)
+    together = _loans_a_unit(prepared)
+    ridge = output_perturbation.ridge_for(multiplier * together, row_norm_cap=cap, num_loans=loans.num_loans)
     coefficients = output_perturbation.fit(
         loans.features,
         loans.default,
@@ -106,7 +107,7 @@ def output_perturbation_scores(prepared: Prepared, ledgers: Ledgers) -> Scores:
     )
     if ledgers:
         bound = output_perturbation.sensitivity(row_norm_cap=cap, num_loans=loans.num_loans, ridge=ridge)
-        coefficients = coefficients + multiplier * bound * _charged(
+        coefficients = coefficients + multiplier * together * bound * _charged(
             prepared, name, list(ledgers.values()), [_once(multiplier)],
             _noise(prepared, name, POOLED, coefficients.size),
         )  # fmt: skip
@@ -143,6 +144,7 @@ def dp_ebm_scores(prepared: Prepared, ledgers: Ledgers) -> Scores:
     if ledgers:
         noise = dp_ebm.noise_for(
             _multiplier(prepared, _smallest_target(prepared)),
+            loans_a_unit=_loans_a_unit(prepared),
             delta=prepared.experiment.privacy.target_delta,
             num_columns=columns.shape[1],
         )
@@ -171,7 +173,23 @@ def pool(prepared: Prepared) -> Loans:
         features=np.concatenate([part.features for part in parts]),
         default=np.concatenate([part.default for part in parts]),
         rows=np.concatenate([part.rows for part in parts]),
+        borrower_starts=_starts([part.borrower_starts for part in parts]),
     )
+
+
+def _starts(parts: Sequence[NDArray[np.int64] | None]) -> NDArray[np.int64] | None:
+    """Line up where borrowers' loans begin; a borrower of several lenders is one unit at each of them."""
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None
+    before = np.cumsum([0, *(part[-1] for part in found)])
+    places = [part[:-1] + shift for part, shift in zip(found, before[:-1], strict=True)]
+    return np.concatenate([*places, before[-1:]])
+
+
+def _loans_a_unit(prepared: Prepared) -> int:
+    """Return how many rows of a lender's table the promise covers at once."""
+    return prepared.experiment.privacy.max_loans_per_borrower or 1
 
 
 def _charged(
