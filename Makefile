@@ -19,10 +19,13 @@ PRIVACY_TESTS := tests/unit/privacy tests/unit/training tests/unit/experiment/at
 	tests/contracts/test_sensitivity.py tests/contracts/test_trainers.py tests/oracles \
 	tests/statistical/test_audit.py tests/statistical/test_noise.py tests/statistical/test_sampling.py
 
-.PHONY: help experiment market frontier test test-long test-privacy check mutants mutants-generated benchmark clean
+.PHONY: help experiment market rivals rare rings frontier test test-long test-privacy check mutants mutants-generated benchmark clean
 help:
 	@echo "make experiment   privacy budgets compared: trains every arm, prints the table and the reports' paths"
 	@echo "make market       the README's table of the simulated market: every budget on five markets"
+	@echo "make rivals       DP-EBM and others at the same epsilon, on five markets; installs an optional extra"
+	@echo "make rare         rare defaults under privacy: weights and priors compared on three markets"
+	@echo "make rings        fraud rings: scores, shared keys, or both, on three markets"
 	@echo "make frontier     the README's table: every budget and the stock recipe on ten splits"
 	@echo "make test         the test suite, but for what takes minutes"
 	@echo "make test-long    the rest of it: hundreds of audits, and a market of 400,000 borrowers"
@@ -42,6 +45,24 @@ market: .venv/run.stamp
 		'evaluation.references=[alone,pooled,oracle]'
 	$(BIN)/fedcredit show results/market --by kind --picture experiments/privacy_budgets/by_kind.png
 	$(BIN)/fedcredit show results/market --by lender
+
+rivals: .venv/run.stamp
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[rivals]'
+	$(BIN)/fedcredit run --multirun experiments=privacy_budgets/epsilon_8,privacy_budgets/epsilon_2,privacy_budgets/epsilon_1 \
+		portfolio.market_seed=1,2,3,4,5 'seed=$${portfolio.market_seed}' 'split_seed=$${portfolio.market_seed}' \
+		'evaluation.references=[federated_logistic,one_shot,output_perturbation,dp_ebm,pooled]' \
+		'evaluation.sections=[]' results_dir=results/rivals
+	$(BIN)/fedcredit show results/rivals --by rival
+
+rare: .venv/run.stamp
+	$(BIN)/fedcredit run --multirun 'experiments=rare_defaults/*' portfolio.market_seed=1,2,3 \
+		'seed=$${portfolio.market_seed}' 'split_seed=$${portfolio.market_seed}' results_dir=results/rare
+	$(BIN)/fedcredit show results/rare --by rare
+
+rings: .venv/run.stamp
+	$(BIN)/fedcredit run --multirun 'experiments=fraud_rings/*' portfolio.market_seed=1,2,3 \
+		'seed=$${portfolio.market_seed}' 'split_seed=$${portfolio.market_seed}' results_dir=results/rings
+	$(BIN)/fedcredit show results/rings --by ring
 
 frontier: .venv/run.stamp
 	$(BIN)/fedcredit run --multirun 'experiments=taiwan_budgets/*,taiwan/stock_recipe' \

@@ -26,11 +26,17 @@ _RESUME = {"--resume": True, "--no-resume": False}
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 
+_BY_HELP = "kind, lender: against the true PD; rival: references at equal epsilon; rare: few defaults; ring: fraud"
+
+
 class Grouping(StrEnum):
     """What lenders are put together by."""
 
     KIND = "kind"
     LENDER = "lender"
+    RIVAL = "rival"
+    RARE = "rare"
+    RING = "ring"
 
 
 app = typer.Typer(
@@ -166,7 +172,10 @@ def audit(
 def show(
     folders: Annotated[list[Path], typer.Argument(help="results, results/<study>, or a run's own folder")],
     against: Annotated[str | None, typer.Option(help="the arm that gaps over splits are taken against")] = None,
-    by: Annotated[Grouping | None, typer.Option(help="simulated markets by kind of lender, or by lender")] = None,
+    by: Annotated[
+        Grouping | None,
+        typer.Option(help=_BY_HELP),
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="with --by: draw the kinds of lenders into this png")] = None,
 ) -> None:
     """Print the records below the folders."""
@@ -178,10 +187,10 @@ def show(
         typer.echo(f"warning: {warning}", err=True)
     records = [record for _, record in found]
     if by is not None:
-        from fedcredit.experiment.by_group import group_table
+        from fedcredit.experiment.groupings import grouped
         from fedcredit.experiment.show import TableView
 
-        console().print(TableView(group_table(records, by.value)))
+        console().print(TableView(grouped(records, by.value)))
         if picture is not None:
             _write_group_picture(records, picture)
     elif len(records) == 1 and against is None:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from fedcredit.credit import calibration, discrimination
 from fedcredit.credit.calibration import CurveBin
+from fedcredit.credit.deciles import decile_table
 from fedcredit.credit.discrimination import AucDifference, Interval
 from fedcredit.credit.scored import Scored, checked_confidence
 from fedcredit.errors import InputError
@@ -22,7 +23,8 @@ class Evaluation:
 
     ``within_auc`` is given for a federation alone: the mean of the lenders' own AUCs, weighted by
     loans, over the lenders that have one. ``auc`` over all loans also rewards ranking between
-    lenders; ``within_auc`` does not.
+    lenders; ``within_auc`` does not. ``captured_rate`` is the share of defaults in the riskiest tenth of the loans,
+    ``None`` for no default, fewer than ten loans, or where PDs are tied so that no tenth is riskiest.
     """
 
     num_loans: int
@@ -40,6 +42,7 @@ class Evaluation:
     ece: float | None
     mean_pd: float | None
     mean_pd_over_bad_rate: float | None
+    captured_rate: float | None = None
     mean_pd_over_bad_rate_interval: Interval | None
     calibration_slope: float | None
     calibration_intercept: float | None
@@ -74,6 +77,7 @@ def evaluate(pd: ArrayLike, default: ArrayLike, *, confidence: float = 0.95, num
     area = discrimination.auc(*loans)
     gap = discrimination.ks(*loans)
     ratio = calibration.mean_pd_over_bad_rate(*loans, confidence=confidence)
+    riskiest = next((group for group in decile_table(*loans, confidence=confidence) if group.decile == 1), None)
     line = calibration.calibration_slope_and_intercept(*loans)
     return Evaluation(
         num_loans=scored.num_loans,
@@ -90,6 +94,7 @@ def evaluate(pd: ArrayLike, default: ArrayLike, *, confidence: float = 0.95, num
         ece=calibration.ece(*loans, num_bins=num_bins),
         mean_pd=float(scored.pd.mean()) if scored.num_loans else None,
         mean_pd_over_bad_rate=None if ratio is None else ratio.value,
+        captured_rate=None if riskiest is None else riskiest.captured_rate,
         mean_pd_over_bad_rate_interval=None if ratio is None else ratio.interval,
         calibration_slope=None if line is None else line.slope,
         calibration_intercept=None if line is None else line.intercept,

@@ -83,12 +83,12 @@ def _rows(group: str, runs: Mapping[Split, RunRecord]) -> Iterator[tuple[str, ..
         yield (
             name,
             epsilon_text(epsilon),
-            _text(_values(found, lambda item: item.auc), 3),
-            _text(gaps, 3, sign="+"),
-            _text(_values(found, lambda item: item.ks), 3),
-            _text(_values(found, lambda item: None if item.profit_rate is None else 1e4 * item.profit_rate), 1),
-            _text(_values(found, lambda item: item.mean_pd_over_true), 2),
-            _text(own, 2),
+            mean_text(_values(found, lambda item: item.auc), 3),
+            mean_text(gaps, 3, sign="+"),
+            mean_text(_values(found, lambda item: item.ks), 3),
+            mean_text(_values(found, lambda item: None if item.profit_rate is None else 1e4 * item.profit_rate), 1),
+            mean_text(_values(found, lambda item: item.mean_pd_over_true), 2),
+            mean_text(own, 2),
             f"{min(own):.2f} to {max(own):.2f}" if own else ABSENT,
         )
 
@@ -113,8 +113,18 @@ def _gap(run: RunRecord, model: str, group: str) -> float | None:
     return found.auc - alone.auc
 
 
-def _text(values: Sequence[float], digits: int, *, sign: str = "") -> str:
-    mean = mean_over_splits(values)
+def mean_text(values: Sequence[float | None], digits: int, *, sign: str = "") -> str:
+    """Write a mean over splits with half of its 95 % interval.
+
+    Args:
+        values: one figure per split, ``None`` where a split has none.
+        digits: decimals.
+        sign: ``"+"`` to show the sign.
+
+    Returns:
+        For example ``"0.840 ± 0.050"``; a dash without a figure.
+    """
+    mean = mean_over_splits([value for value in values if value is not None])
     if mean is None:
         return ABSENT
     value, half = f"{mean.value:{sign}.{digits}f}", half_width(mean)

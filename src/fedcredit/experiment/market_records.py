@@ -84,3 +84,29 @@ class ShockRecord:
     last_after: int
     with_shock: Mapping[str, float]
     without: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingFigures:
+    """What reviewing the accounts of highest score finds.
+
+    ``found_rate`` is the share of the ring accounts, ``precision_rate`` that of the reviewed accounts; ``None`` where
+    there are none.
+    """
+
+    num_accounts: int
+    num_ring: int
+    num_reviewed: int
+    found_rate: float | None
+    precision_rate: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingRecord:
+    """Reviews of held-out accounts: method -> group -> figures; groups are ``all`` and the lenders.
+
+    Each group reviews ``capacity_share`` of its held-out accounts; ``all`` is one queue for all lenders.
+    """
+
+    capacity_share: float
+    methods: Mapping[str, Mapping[str, RingFigures]]

@@ -6,6 +6,7 @@ import math
 
 from fedcredit.experiment.market_records import ALL, OWN_INTERCEPT, RUN, Stability, TruthFigures
 from fedcredit.experiment.record import RunRecord
+from fedcredit.experiment.rings import ring_table
 from fedcredit.experiment.summary import auc_texts, interval_note, ratio_texts
 from fedcredit.experiment.wording import ABSENT, REFERENCE_NAMES, Table, figure_text, readable
 
@@ -17,7 +18,7 @@ def beyond_tables(record: RunRecord) -> list[Table]:
         record: the run.
 
     Returns:
-        Against the truth, levels by lender, windows and the shock, as far as the record has them.
+        Against the truth, levels by lender, windows, the shock and fraud rings, as far as the record has them.
     """
     tables = []
     if record.truth is not None:
@@ -26,6 +27,8 @@ def beyond_tables(record: RunRecord) -> list[Table]:
         tables.append(window_table(record))
     if record.shock is not None:
         tables.append(shock_table(record))
+    if record.rings is not None:
+        tables.append(ring_table(record))
     return tables
 
 

@@ -24,7 +24,7 @@ from fedcredit.credit.review import Review
 from fedcredit.credit.scored import Scored
 from fedcredit.data.institution import Loans
 from fedcredit.experiment.later import by_window
-from fedcredit.experiment.market_records import OWN_INTERCEPT, RUN, ShockRecord, TruthRecord, WindowRecord
+from fedcredit.experiment.market_records import OWN_INTERCEPT, RUN, RingRecord, ShockRecord, TruthRecord, WindowRecord
 from fedcredit.experiment.prepare import Prepared, predict_pd
 from fedcredit.experiment.record import ReferenceRecord
 from fedcredit.experiment.references import ReferenceScores, run_reference
@@ -67,6 +67,7 @@ class Measured:
     windows: Mapping[str, WindowRecord]
     shock: ShockRecord | None
     review: Review | None = None
+    rings: RingRecord | None = None
 
 
 def measure(
@@ -112,6 +113,7 @@ def measure(
         windows=by_window(prepared, test, seen=_pds(validated)),
         shock=_shock(prepared),
         review=review(prepared, parameters, test),
+        rings=_rings(prepared, parameters),
     )
 
 
@@ -121,6 +123,15 @@ def _truth(prepared: Prepared, models: Mapping[str, Mapping[str, NDArray[np.floa
     from fedcredit.experiment.truth import against_the_truth
 
     return against_the_truth(prepared, models)
+
+
+def _rings(prepared: Prepared, parameters: NDArray[np.float32]) -> RingRecord | None:
+    portfolio = prepared.experiment.portfolio
+    if not isinstance(portfolio, MarketPortfolio) or portfolio.view != "application":
+        return None
+    from fedcredit.experiment.rings import find_rings
+
+    return find_rings(prepared, parameters)
 
 
 def _shock(prepared: Prepared) -> ShockRecord | None:

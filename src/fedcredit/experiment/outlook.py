@@ -149,7 +149,7 @@ def _schema(experiment: Experiment) -> Schema:
     if isinstance(portfolio, MarketPortfolio):
         from fedcredit.data.market.portfolio import market_schema
 
-        return market_schema(portfolio.view)
+        return market_schema(portfolio.view, portfolio.label)
     return read_schema(portfolio.schema_file)
 
 

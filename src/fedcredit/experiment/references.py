@@ -116,7 +116,9 @@ def _alone(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Referenc
 
 
 def _federated_logistic(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
-    network = network_from_spec(Network(hidden=()), prepared.network.num_features)
+    network = network_from_spec(
+        Network(hidden=(), prior_bad_rate=prepared.experiment.network.prior_bad_rate), prepared.network.num_features
+    )
     initial = initial_network(prepared.experiment, network)
     participants = [
         _lender(

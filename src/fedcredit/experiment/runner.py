@@ -24,6 +24,7 @@ from fedcredit.experiment.ledger_heads import current_heads, kept_heads, with_he
 from fedcredit.experiment.measure import Measured, measure, nothing_measured
 from fedcredit.experiment.overlap import known_holdings, known_overlap
 from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare, server_noise
+from fedcredit.experiment.rare import few_defaults, training_defaults
 from fedcredit.experiment.record import RunRecord, read_record, remedy, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.resume import forget, last_snapshot, owner_of
@@ -245,6 +246,7 @@ def _record(
     stopped = None if prepared.stop is None else prepared.stop.reason
     if stopped is not None:
         lines.insert(0, stopped)
+    counts = training_defaults(prepared)
     return RunRecord(
         name=experiment.name,
         fingerprint=prepared.fingerprint,
@@ -264,7 +266,13 @@ def _record(
         windows=measured.windows,
         shock=measured.shock,
         review=measured.review,
-        remarks=(*withheld(experiment), *remarks(experiment, row_norm_cap=prepared.portfolio.schema.row_norm_cap)),
+        training_defaults=counts,
+        rings=measured.rings,
+        remarks=(
+            *withheld(experiment),
+            *few_defaults(counts),
+            *remarks(experiment, row_norm_cap=prepared.portfolio.schema.row_norm_cap),
+        ),
         seconds=seconds,
         environment={
             **environment(),

@@ -69,7 +69,8 @@ def against_the_truth(prepared: Prepared, models: Mapping[str, Scores]) -> Truth
     Returns:
         The record with the true PD itself as the last model, or ``None`` where no truth is known.
     """
-    if not isinstance(prepared.experiment.portfolio, MarketPortfolio):
+    portfolio = prepared.experiment.portfolio
+    if not isinstance(portfolio, MarketPortfolio) or portfolio.label != "default_12m":
         return None
     truth = true_pd(prepared)
     kinds = lender_kinds(prepared)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import resources
 
 from fedcredit.data.kept import MOST_LOANS
 from fedcredit.data.market import cached
 from fedcredit.data.market.cached import Seen
 from fedcredit.data.market.flows import default_flow
+from fedcredit.data.market.labels import HORIZONS, labelled
 from fedcredit.data.market.lenders import default_lenders
 from fedcredit.data.market.panel import Progress
 from fedcredit.data.market.settings import MarketSettings
@@ -37,7 +39,9 @@ def market_portfolio(portfolio: spec.MarketPortfolio, *, progress: Progress | No
     Raises:
         InputError: if the settings do not fit together.
     """
-    return portfolio_from_table(seen_market(portfolio, progress=progress).table, market_schema(portfolio.view))
+    return portfolio_from_table(
+        seen_market(portfolio, progress=progress).table, market_schema(portfolio.view, portfolio.label)
+    )
 
 
 def market_truth(portfolio: spec.MarketPortfolio) -> Truth:
@@ -52,17 +56,21 @@ def market_truth(portfolio: spec.MarketPortfolio) -> Truth:
     return seen_market(portfolio).truth
 
 
-def market_schema(view: spec.MarketView) -> Schema:
+def market_schema(view: spec.MarketView, label: spec.MarketLabel = "default_12m") -> Schema:
     """Return the public schema of a view of the market.
 
     Args:
         view: ``"application"`` or ``"behaviour"``.
+        label: what the column ``default`` says.
 
     Returns:
         Its schema, which is part of the package.
     """
     with resources.as_file(resources.files("fedcredit.data.market") / "schemas" / f"{view}.yaml") as path:
-        return read_schema(path)
+        schema = read_schema(path)
+    if label not in HORIZONS:
+        return schema
+    return replace(schema, default=replace(schema.default, horizon=HORIZONS[label]))
 
 
 def market_settings(portfolio: spec.MarketPortfolio) -> MarketSettings:
@@ -121,6 +129,7 @@ def _simulated(portfolio: spec.MarketPortfolio, progress: Progress | None) -> Se
         snapshot = application_snapshot(market)
     else:
         snapshot = joined([behavioural_snapshot(market, month) for month in portfolio.snapshot_months])
+    snapshot = labelled(market, snapshot, portfolio.label)
     kinds = dict.fromkeys(lender.kind for lender in settings.lenders)
     return Seen(
         table=snapshot_table(market, snapshot),

@@ -49,7 +49,8 @@ class Truth:
     ``pd`` is the probability of 90 days past due within 12 months, ``[rows]``, and ``hazard`` that of each
     month ahead given none before, ``[12, rows]``, both given the macro path. ``ring`` is the fraud ring, -1
     for none. ``other_lenders``, ``other_balance_amount`` and ``other_overdue`` (the worst bucket, 0 to 4)
-    are what the same borrower has elsewhere: the vertical question.
+    are what the same borrower has elsewhere: the vertical question. ``device`` and ``address`` are keys that a lender
+    holds of its accounts (-1 where it does not collect them) and no model sees.
     """
 
     pd: Floats
@@ -58,6 +59,8 @@ class Truth:
     other_lenders: NDArray[np.int64]
     other_balance_amount: NDArray[np.float64]
     other_overdue: NDArray[np.int64]
+    device: NDArray[np.int64]
+    address: NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +238,8 @@ def _truth(market: Market, rows: Rows, months: NDArray[np.int64]) -> Truth:
         balance[now], overdue[now] = _elsewhere(market, rows[now], int(month))
         path = true_path(market, rows[now], int(month), others[now], overdue[now])
         pd[now], hazard[:, now] = path[-1], hazard_path(path)
+    borrower = market.accounts.borrower[rows]
+    device = collected_by_lender(market, "device", rows, market.borrowers.device[borrower])
     return Truth(
         pd=pd,
         hazard=hazard,
@@ -242,6 +247,8 @@ def _truth(market: Market, rows: Rows, months: NDArray[np.int64]) -> Truth:
         other_lenders=others,
         other_balance_amount=balance,
         other_overdue=overdue,
+        device=np.where(np.isnan(device), -1, device).astype(np.int64),
+        address=market.borrowers.address[borrower].astype(np.int64),
     )
 
 

@@ -19,6 +19,7 @@ from fedcredit.experiment.spec.portfolios import (
     DirichletPartition,
     FileTable,
     IidPartition,
+    MarketLabel,
     MarketPortfolio,
     MarketView,
     NaturalPartition,
@@ -75,6 +76,7 @@ __all__ = [
     "LocalEpochs",
     "LocalOptimiser",
     "LossAndReturn",
+    "MarketLabel",
     "MarketPortfolio",
     "MarketView",
     "Mean",
@@ -142,6 +144,11 @@ class Experiment(Part):
             raise ValueError(
                 f"evaluation.references asks for {' and '.join(asked)}, and only the simulated market knows what is "
                 "true of a loan or what its borrower owes elsewhere; leave it out, or take portfolio=market"
+            )
+        if "oracle" in asked and isinstance(self.portfolio, MarketPortfolio) and self.portfolio.label != "default_12m":
+            raise ValueError(
+                f"evaluation.references asks for oracle, the true PD of 12 months, and portfolio.label is "
+                f"{self.portfolio.label}; leave oracle out"
             )
         return self
 

@@ -25,6 +25,11 @@ class FileTable(Part):
 
 
 MarketView = Literal["behaviour", "application"]
+MarketLabel = Literal["default_12m", "first_payment_default", "ring"]
+
+
+def _is_default_12m(label: str) -> bool:
+    return label == "default_12m"
 
 
 class MarketPortfolio(Part):
@@ -32,7 +37,8 @@ class MarketPortfolio(Part):
 
     ``view: behaviour`` has one row per account and snapshot month, ``view: application`` one row per
     account at its opening. ``shock_month`` is the first bad month of the named shock. ``num_months`` is how
-    long the market is simulated; 12 months must follow a snapshot.
+    long the market is simulated; 12 months must follow a snapshot. ``label`` is what is predicted: 90 days past due
+    within 12 months, within 4 months of opening, or membership of a fraud ring, which only a simulation knows.
     """
 
     kind: Literal["market"] = "market"
@@ -40,6 +46,7 @@ class MarketPortfolio(Part):
     market_seed: Seed = 1
     num_months: Annotated[int, Field(ge=24, le=120)] = 36
     view: MarketView = "behaviour"
+    label: MarketLabel = Field(default="default_12m", exclude_if=_is_default_12m)
     snapshot_months: Annotated[tuple[Annotated[int, Field(ge=6, le=107)], ...], Field(min_length=1)] = (17,)
     shock: Literal["none", "mild", "pandemic"] = "none"
     shock_month: Annotated[int, Field(ge=1, le=119)] = 18
@@ -58,6 +65,11 @@ class MarketPortfolio(Part):
             raise ValueError(
                 f"snapshot_months has {max(self.snapshot_months)}, and 12 months must follow a snapshot: the latest is "
                 f"{self.num_months - 13} with num_months={self.num_months}"
+            )
+        if self.label != "default_12m" and self.view != "application":
+            raise ValueError(
+                f"label is {self.label}, which is decided in an account's first months, and view is {self.view}, of "
+                "accounts of six months and more; set portfolio.view=application"
             )
         if self.shock_month >= self.num_months:
             raise ValueError(f"shock_month is {self.shock_month}; allowed is 1 to {self.num_months - 1}")
