@@ -64,8 +64,9 @@ def _on_the_promise(experiment: Experiment) -> Iterator[str]:
         )
     if "dp_ebm" in experiment.evaluation.references and not privacy.is_central:
         yield (
-            "dp_ebm: the ledger prices the noise that interpret's DP-EBM reports, for one row of the pooled table; "
-            "that a row moves its sums by at most 1, and how often it draws noise, are the library's claims."
+            "dp_ebm: the ledger prices the noise that interpret's DP-EBM reports, for one unit's rows in the pool; "
+            "that a row moves its sums by at most 1, and how often it draws noise, are the library's claims. It takes "
+            "the number of rows as public."
         )
     left_out = [name for name in experiment.evaluation.references if name in PRIVATE_REFERENCES]
     if privacy.is_central and left_out:

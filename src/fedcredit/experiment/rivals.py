@@ -97,16 +97,16 @@ def output_perturbation_scores(prepared: Prepared, ledgers: Ledgers) -> Scores:
     cap = prepared.portfolio.schema.row_norm_cap
     multiplier = _multiplier(prepared, _smallest_target(prepared)) if ledgers else 0.0
     together = _loans_a_unit(prepared)
-    ridge = output_perturbation.ridge_for(multiplier * together, row_norm_cap=cap, num_loans=loans.num_loans)
+    ridge = output_perturbation.ridge_for(multiplier * together, row_norm_cap=cap, num_loans=loans.num_sampled)
     coefficients = output_perturbation.fit(
         loans.features,
         loans.default,
         prior=prepared.experiment.network.prior_bad_rate,
-        num_loans=loans.num_loans,
+        num_loans=loans.num_sampled,
         ridge=ridge,
     )
     if ledgers:
-        bound = output_perturbation.sensitivity(row_norm_cap=cap, num_loans=loans.num_loans, ridge=ridge)
+        bound = output_perturbation.sensitivity(row_norm_cap=cap, num_loans=loans.num_sampled, ridge=ridge)
         coefficients = coefficients + multiplier * together * bound * _charged(
             prepared, name, list(ledgers.values()), [_once(multiplier)],
             _noise(prepared, name, POOLED, coefficients.size),

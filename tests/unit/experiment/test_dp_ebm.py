@@ -38,6 +38,14 @@ def test_what_it_draws_costs_the_target_and_the_library_claims_more(target: floa
     assert (noise.binning.num_steps, noise.boosting.num_steps) == (5, 5 * dp_ebm.NUM_ROUNDS)
 
 
+def test_rows_of_one_unit_are_priced_together_and_draw_more_noise() -> None:
+    single = calibrate(target_epsilon=1.0, delta=DELTA, sampling_probability=1.0, num_steps=1)
+    alone, three = (dp_ebm.noise_for(single, delta=DELTA, num_columns=5, loans_a_unit=rows) for rows in (1, 3))
+    assert 0.9999 < epsilon([three.binning, three.boosting], delta=DELTA).value <= 1.0
+    assert three.claimed_epsilon < alone.claimed_epsilon / 2.0
+    assert 3.0 * three.boosting.noise_multiplier > 2.5 * alone.boosting.noise_multiplier
+
+
 def test_where_the_extra_is_missing_the_install_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "interpret", None)
     monkeypatch.setitem(sys.modules, "interpret.privacy", None)

@@ -31,6 +31,7 @@ def test_leaving_out_a_loan_moves_the_coefficients_by_at_most_the_sensitivity(se
     bound = output_perturbation.sensitivity(row_norm_cap=CAP, num_loans=60, ridge=ridge)
     moved = _fit(rows, label, ridge=ridge) - _fit(rows[1:], label[1:], ridge=ridge)
     assert np.linalg.norm(moved) <= bound
+    assert np.linalg.norm(_fit(rows, label, ridge=ridge) - _fit(rows[3:], label[3:], ridge=ridge)) <= 3.0 * bound
 
 
 def test_the_sensitivity_is_nearly_reached_by_a_surprising_loan_under_a_strong_ridge() -> None:

@@ -1,8 +1,23 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from fedcredit.experiment.rings import BOTH, KEYS, RANDOM, SCORES, SHARED_BOTH, SHARED_KEYS, Accounts, reviewed
+from fedcredit.config import compose
+from fedcredit.experiment.record import record_from_json, record_to_json
+from fedcredit.experiment.rings import (
+    BOTH,
+    KEYS,
+    RANDOM,
+    SCORES,
+    SHARED_BOTH,
+    SHARED_KEYS,
+    Accounts,
+    reviewed,
+    ring_table,
+)
+from fedcredit.experiment.runner import run
 
 
 def _accounts(*, num: int = 20_000, ring_size: int = 20, skill: float = 0.0, seed: int = 1) -> Accounts:
@@ -87,3 +102,25 @@ def test_a_borrower_with_accounts_at_two_lenders_is_no_ring() -> None:
     assert record.methods[SHARED_KEYS]["all"].num_reviewed == 0
     assert record.methods[RANDOM]["all"].found_rate is None
     assert record.methods[RANDOM]["all"].precision_rate == 0.0
+
+
+def test_a_run_at_application_says_what_reviews_find_and_has_no_truth_of_another_label(tmp_path: Path) -> None:
+    experiment = compose(
+        None,
+        [
+            "portfolio.num_borrowers=4000", "portfolio.view=application", "portfolio.label=first_payment_default",
+            "evaluation=quick", "training.num_rounds=2", "trainer=vectorised", "privacy.target_delta=1e-5",
+            f"results_dir={tmp_path}",
+        ],
+    )  # fmt: skip
+    record = run(experiment, progress=False, report=False)
+    assert record.truth is None
+    assert record.rings is not None
+    assert set(record.rings.methods) == {RANDOM, SCORES, KEYS, BOTH, SHARED_KEYS, SHARED_BOTH}
+    held_out = record.rings.methods[SCORES]["all"]
+    assert held_out.num_accounts == record.evaluation.overall.num_loans
+    assert record_from_json(record_to_json(record)) == record
+    table = ring_table(record)
+    assert len(table.rows) == 6 * len(record.rings.methods[SCORES])
+    assert set(record.training_defaults) == set(record.evaluation.institutions)
+    assert any(remark.startswith("Few defaults") for remark in record.remarks)
