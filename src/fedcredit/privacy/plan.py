@@ -15,7 +15,7 @@ from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Privacy
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.calibration import Progress, calibrate
-from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.events import Events, GaussianSteps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +88,7 @@ def plan_privacy(
     num_rounds: int,
     progress: Progress | None = None,
     allow_any_delta: bool = False,
+    beside: Events = (),
 ) -> PrivacyPlan:
     """Turn a promise into noise: one calibration for each distinct (sampling rate, number of steps).
 
@@ -99,6 +100,7 @@ def plan_privacy(
         num_rounds: rounds of the run, at least 1.
         progress: called with (what is calibrated, how many are done, how many there are).
         allow_any_delta: for looking at a plan that no run may follow.
+        beside: other releases of the training loans, within the same target.
 
     Returns:
         The plan.
@@ -109,7 +111,7 @@ def plan_privacy(
     if privacy.is_private and not allow_any_delta:
         check_delta_of(privacy.target_delta, contracts.contracts)
     rates = {c.institution: (c.sampling_probability, c.local_steps * num_rounds) for c in contracts.contracts}
-    noise = _noise_by_rate(privacy, sorted(set(rates.values())), progress)
+    noise = _noise_by_rate(privacy, sorted(set(rates.values())), beside, progress)
     return PrivacyPlan(
         unit=privacy.privacy_unit,
         relation=privacy.neighboring_relation,
@@ -126,27 +128,31 @@ def plan_privacy(
 
 
 def _noise_by_rate(
-    privacy: Privacy, distinct: Sequence[tuple[float, int]], progress: Progress | None
+    privacy: Privacy, distinct: Sequence[tuple[float, int]], beside: Events, progress: Progress | None
 ) -> dict[tuple[float, int], float]:
     noise = {}
     for done, (rate, steps) in enumerate(distinct):
         if progress is not None:
             progress(f"noise for {steps} steps at sampling probability {rate:.4g}", done, len(distinct))
-        noise[rate, steps] = _noise(privacy, rate, steps)
+        noise[rate, steps] = _noise(privacy, rate, steps, beside)
     if progress is not None:
         progress("noise for every lender", len(distinct), len(distinct))
     return noise
 
 
-def _noise(privacy: Privacy, sampling_probability: float, num_steps: int) -> float:
+def _noise(privacy: Privacy, sampling_probability: float, num_steps: int, beside: Events) -> float:
     if privacy.target_epsilon is None:
         return privacy.noise_multiplier or 0.0
-    return calibrate(
-        target_epsilon=privacy.target_epsilon,
-        delta=privacy.target_delta,
-        sampling_probability=sampling_probability,
-        num_steps=num_steps,
-    )
+    try:
+        return calibrate(
+            target_epsilon=privacy.target_epsilon,
+            delta=privacy.target_delta,
+            sampling_probability=sampling_probability,
+            num_steps=num_steps,
+            beside=beside if privacy.is_private else (),
+        )
+    except ValueError as error:
+        raise InputError(f"privacy.target_epsilon: {error}") from None
 
 
 def check_delta_of(delta: float, contracts: tuple[Contract, ...]) -> None:
