@@ -22,7 +22,7 @@ from fedcredit.credit.logistic import expit, logit, normal_quantile
 from fedcredit.credit.scored import Scored, checked_confidence
 from fedcredit.errors import InputError
 
-LOWEST_LOGIT, HIGHEST_LOGIT = -6.0, 4.0
+LOWEST_LOGIT, HIGHEST_LOGIT = -5.0, 2.0
 LEVEL_BINS = 20
 LEVEL_SENSITIVITY = math.sqrt(2.0)
 _MAX_STEPS = 60
@@ -35,7 +35,7 @@ class ScoreHistogram:
     """Counts of goods and bads in bins of equal width of the score's logit, with noise.
 
     Attributes:
-        counts: goods in row 0 and bads in row 1, ``[2, bins]``, with noise; the bins span logits of -6 to 4, and the
+        counts: goods in row 0 and bads in row 1, ``[2, bins]``, with noise; the bins span logits of -5 to 2, and the
             outermost are open.
         deviation: standard deviation of the noise in each cell, from 0.
     """
@@ -295,7 +295,7 @@ def on_line(scored: Scored, line: Recalibration) -> Scored:
 
 def _edges(num_bins: int) -> NDArray[np.float64]:
     if num_bins < 2:
-        raise InputError(f"num_bins is {num_bins}; allowed is 2 or more, for example 40")
+        raise InputError(f"num_bins is {num_bins}; allowed is 2 or more, for example 16")
     return np.linspace(LOWEST_LOGIT, HIGHEST_LOGIT, num_bins + 1)
 
 

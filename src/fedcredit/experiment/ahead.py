@@ -109,7 +109,8 @@ def _promise(experiment: Experiment, sizes: Sizes) -> tuple[object, ...]:
     training = experiment.training
     local = training.local.model_dump_json()
     references = frozenset(experiment.evaluation.references)
-    return (experiment.privacy, local, training.num_rounds, references, tuple(sorted(sizes.items())))
+    charged = experiment.evaluation.model_dump_json(include={"own_intercept", "charged"})
+    return (experiment.privacy, local, training.num_rounds, references, charged, tuple(sorted(sizes.items())))
 
 
 def _tables(experiment: Experiment, sizes: Sizes) -> Iterator[ContractTable]:
@@ -129,13 +130,15 @@ def _calibrated(asked: Calibration) -> None:
 
 def _priced(promised: tuple[Experiment, Sizes]) -> None:
     """Make the statements of a run, as it will: of the federation, and with its private references too."""
+    from fedcredit.experiment.charged_plan import training_releases
     from fedcredit.privacy.accounting.statement import state
     from fedcredit.privacy.plan import plan_privacy
 
     experiment, sizes = promised
     privacy, rounds = experiment.privacy, experiment.training.num_rounds
     try:
-        plans = [plan_privacy(privacy, table, num_rounds=rounds) for table in _tables(experiment, sizes)]
+        beside = training_releases(experiment)
+        plans = [plan_privacy(privacy, table, num_rounds=rounds, beside=beside) for table in _tables(experiment, sizes)]
     except (InputError, ArithmeticError):
         return
     own = {name: [event] for name, event in plans[0].events.items()}

@@ -15,11 +15,14 @@ from fedcredit import seeds
 from fedcredit.experiment.spec import Experiment
 
 _VERSION = "fedcredit/experiment/2"
+_LATER = (("evaluation", "charged"),)
 _NOT_MEANING = {"name", "runtime", "trainer", "results_dir"}
 
 
 def meaning(experiment: Experiment) -> dict[str, object]:
     """Return the part of an experiment that decides its numbers, as plain data.
+
+    A key that came later is left out where it asks for nothing, so that it does not rename older runs.
 
     Args:
         experiment: the experiment.
@@ -29,6 +32,10 @@ def meaning(experiment: Experiment) -> dict[str, object]:
     """
     text = experiment.model_dump_json(exclude=_NOT_MEANING)
     plain: dict[str, object] = json.loads(text, parse_constant=str)
+    for section, key in _LATER:
+        part = plain[section]
+        if isinstance(part, dict) and part.get(key) is None:
+            part.pop(key, None)
     return plain
 
 

@@ -6,9 +6,10 @@ epsilon and would not leave a lender in a deployment.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,11 @@ from fedcredit.credit.evaluation import (
     federation_within_auc_gap,
     with_own_intercepts,
 )
+from fedcredit.credit.histogram import on_line
 from fedcredit.credit.scored import Scored
 from fedcredit.data.institution import Loans
+from fedcredit.experiment.charged import charge, moved
+from fedcredit.experiment.charged_record import ChargedRecord
 from fedcredit.experiment.prepare import Prepared, predict_pd
 from fedcredit.experiment.record import ReferenceRecord
 from fedcredit.experiment.references import run_reference
@@ -38,6 +42,7 @@ class Measured:
     evaluation: FederationEvaluation
     own_intercept: FederationEvaluation | None
     references: Mapping[str, ReferenceRecord]
+    charged: ChargedRecord | None = None
 
 
 def measure(
@@ -60,17 +65,39 @@ def measure(
     """
     wanted = prepared.experiment.evaluation
     test = _scored(prepared, parameters, lambda institution: institution.test)
+    scored = _scored_parts(prepared, parameters, test)
+    charged = charge(prepared, parameters, ledgers=ledgers, scored=scored)
     own = None
-    if wanted.own_intercept:
-        fitted_on = _scored(prepared, parameters, lambda institution: _seen(institution.train, institution.validation))
-        own = _evaluate(prepared, with_own_intercepts(test, fitted_on=fitted_on))
+    if charged is not None and charged.shifts is not None:
+        own = _evaluate(prepared, moved(test, charged.shifts))
+    elif wanted.own_intercept:
+        own = _evaluate(prepared, with_own_intercepts(test, fitted_on=scored("seen")))
+    if charged is not None and (line := charged.line) is not None:
+        corrected = {name: on_line(found, line) for name, found in test.items()}
+        charged = replace(charged, recalibrated=_evaluate(prepared, corrected))
     references: dict[str, ReferenceRecord] = {}
     for position, reference in enumerate(wanted.references):
         progress("references", position, len(wanted.references))
         references[reference] = _reference(prepared, reference, test, ledgers)
     if wanted.references:
         progress("references", len(wanted.references), len(wanted.references))
-    return Measured(evaluation=_evaluate(prepared, test), own_intercept=own, references=references)
+    return Measured(evaluation=_evaluate(prepared, test), own_intercept=own, references=references, charged=charged)
+
+
+def _scored_parts(
+    prepared: Prepared, parameters: NDArray[np.float32], test: dict[str, Scored]
+) -> Callable[[str], dict[str, Scored]]:
+    """Score parts of the loans when they are asked for, each once."""
+
+    @functools.cache
+    def scored(part: str) -> dict[str, Scored]:
+        if part == "test":
+            return test
+        if part == "validation":
+            return _scored(prepared, parameters, lambda institution: institution.validation)
+        return _scored(prepared, parameters, lambda institution: _seen(institution.train, institution.validation))
+
+    return scored
 
 
 def _scored(prepared: Prepared, parameters: NDArray[np.float32], part: Callable[..., Loans]) -> dict[str, Scored]:

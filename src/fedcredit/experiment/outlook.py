@@ -19,6 +19,7 @@ from fedcredit.data.schema import Schema, read_schema
 from fedcredit.data.schema_checks import encoded_names
 from fedcredit.data.tables import load_portfolio, public_schema
 from fedcredit.errors import InputError
+from fedcredit.experiment.charged_plan import training_releases
 from fedcredit.experiment.prepare import Prepared, initial_network
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.spec import Experiment, MarketPortfolio, PublicTable
@@ -171,6 +172,7 @@ def _without_loans(
         experiment.privacy,
         contracts,
         num_rounds=experiment.training.num_rounds,
+        beside=training_releases(experiment),
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
         allow_any_delta=True,
     )
@@ -185,7 +187,7 @@ def _without_loans(
 
 def _planned(experiment: Experiment, plan: PrivacyPlan) -> EpsilonStatement:
     return state(
-        {name: [event] for name, event in plan.events.items()},
+        {name: [event, *training_releases(experiment)] for name, event in plan.events.items()},
         delta=plan.target_delta,
         unit=plan.unit,
         relation=plan.relation,

@@ -11,18 +11,21 @@ from fedcredit.data.portfolio import Portfolio
 from fedcredit.privacy.accounting.statement import Overlap
 
 
-def known_overlap(portfolio: Portfolio, institutions: Sequence[Institution]) -> Overlap | None:
-    """Count the training loans of the same borrower, over lenders and within one.
+def known_overlap(portfolio: Portfolio, institutions: Sequence[Institution], *, part: str = "train") -> Overlap | None:
+    """Count the loans of the same borrower, over lenders and within one.
 
     Args:
         portfolio: the loans with their borrower keys.
         institutions: the lenders.
+        part: which of their loans count, ``"train"``, ``"validation"`` or ``"test"``.
 
     Returns:
         The largest counts over all borrowers; ``None`` where the schema names no borrower key.
     """
     if portfolio.schema.borrower is None:
         return None
-    found = [np.unique(portfolio.borrower[lender.train.rows], return_counts=True) for lender in institutions]
+    found = [np.unique(portfolio.borrower[getattr(own, part).rows], return_counts=True) for own in institutions]
+    if not any(len(keys) for keys, _ in found):
+        return Overlap(num_lenders=1, num_loans=1)
     at_lenders = np.unique(np.concatenate([keys for keys, _ in found]), return_counts=True)[1]
-    return Overlap(num_lenders=int(at_lenders.max()), num_loans=int(max(counts.max() for _, counts in found)))
+    return Overlap(num_lenders=int(at_lenders.max()), num_loans=int(max(c.max(initial=1) for _, c in found)))

@@ -18,6 +18,7 @@ from fedcredit.data.contract import Contract, ContractTable, draw_up
 from fedcredit.data.institution import Institution, build_institutions
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.tables import data_checksum, load_portfolio
+from fedcredit.experiment.charged_plan import training_releases
 from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.experiment.spec import Experiment, Trainer
 from fedcredit.federation.client import Lender
@@ -72,6 +73,7 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         experiment.privacy,
         contracts,
         num_rounds=experiment.training.num_rounds,
+        beside=training_releases(experiment),
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
     )
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.summary import noise_table, reading_table
 from fedcredit.experiment.wording import PRIVATE_REFERENCES, Table, statement_of
+from fedcredit.privacy.accounting.releases import OWN_INTERCEPT
 from fedcredit.privacy.accounting.statement import EpsilonStatement
 
 PRIVACY_FILE = "privacy.md"
@@ -28,8 +29,7 @@ _SEES = (
 _NOT_COVERED = (
     "several {unit}s of one borrower at one lender: their losses add up, and no line above adds them",
     "a lender's bad rate and mix: what is hidden is one {unit}, not what a lender's {unit}s have in common",
-    "figures on validation and test {unit}s, each lender's own intercept and the counts behind borrower keys: this "
-    "simulation reads them in the clear, and in a deployment they would not leave a lender",
+    "{figures}",
     "other runs on the same {unit}s, also those from which columns, settings or seeds were chosen: every run adds up",
     "somebody who has the seed: noise of a simulated run can be drawn again with it",
     "floating-point noise: sums are arranged so that rounding stays within the clipping norm; how noise itself is "
@@ -63,13 +63,25 @@ def privacy_page(record: RunRecord) -> str:
         ("Trust model", _trust(record)),
         ("What is released", _released(record, statement)),
         ("Who sees what", _who_sees_what()),
-        ("What is not covered", _bullets([line.format(unit=statement.unit) for line in _NOT_COVERED])),
+        ("What is not covered", _not_covered(record, statement.unit)),
     )
     told = "\n\n".join(f"## {number}. {title}\n\n{text}" for number, (title, text) in enumerate(sections, start=1))
     return (
         f"# Privacy statement: {record.name}\n\nIn the order of NIST SP 800-226. Run {record.fingerprint[:16]}, "
         f"mode {record.mode}.\n\n**{statement.reading[1].sentence(unit=statement.unit)}**\n\n{told}\n"
     )
+
+
+def _not_covered(record: RunRecord, unit: str) -> str:
+    """List it; figures that were charged are among what is released."""
+    charged = () if record.charged is None else record.charged.noise_multiplier
+    others = " other than the charged ones" if any(name != OWN_INTERCEPT for name in charged) else ""
+    own = "" if OWN_INTERCEPT in charged else ", each lender's own intercept"
+    figures = (
+        f"figures on validation and test {unit}s{others}{own} and the counts behind borrower keys: this simulation "
+        "reads them in the clear, and in a deployment they would not leave a lender"
+    )
+    return _bullets([line.format(unit=unit, figures=figures) for line in _NOT_COVERED])
 
 
 def _unit(statement: EpsilonStatement) -> str:
@@ -115,7 +127,7 @@ def _trust(record: RunRecord) -> str:
 
 
 def _released(record: RunRecord, statement: EpsilonStatement) -> str:
-    lines = [statement.covers]
+    lines = [statement.covers, *(line for line in record.statement_lines if line.startswith("by the part of"))]
     private = [name for name in record.references if name in PRIVATE_REFERENCES]
     if private:
         lines.append(

@@ -21,6 +21,7 @@ from fedcredit.credit.discrimination import AucDifference
 from fedcredit.credit.evaluation import FederationEvaluation
 from fedcredit.data.contract import Contract
 from fedcredit.errors import InputError
+from fedcredit.experiment.charged_record import ChargedRecord
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -57,7 +58,8 @@ class RunRecord:
     ``statement_lines`` its text as it was printed. ``rounds`` holds one object per round;
     ``own_intercept`` the evaluation after each lender moved the level to its own. ``seconds`` and
     ``environment`` say how long and where; they take no part in a comparison of runs. ``ledger_heads``
-    are the digests of the last line of each lender's ledger.
+    are the digests of the last line of each lender's ledger. ``charged`` is what charged releases beside
+    the training gave.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -78,6 +80,7 @@ class RunRecord:
     seconds: Mapping[str, float]
     environment: Mapping[str, JsonValue]
     ledger_heads: Mapping[str, str] = field(default_factory=dict)
+    charged: ChargedRecord | None = None
 
 
 _ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)

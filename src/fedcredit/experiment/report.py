@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedcredit.errors import InputError
+from fedcredit.experiment.charged_wording import charged_tables
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import study_tables
 from fedcredit.experiment.study import in_order
@@ -110,7 +111,13 @@ def _run_page(record: RunRecord, pictures: Sequence[Picture]) -> str:
         record=record,
         headline=headline(record),
         reading=None if statement is None else reading_table(statement),
-        tables=[lender_table(record), reference_table(record), metric_table(record), noise_table(record)],
+        tables=[
+            lender_table(record),
+            *charged_tables(record),
+            reference_table(record),
+            metric_table(record),
+            noise_table(record),
+        ],
         pictures=pictures,
         config=_as_yaml(record.experiment),
         environment=_as_yaml(record.environment),

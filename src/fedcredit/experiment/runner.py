@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from fedcredit.experiment.charged_wording import charged_words, lines_by_part, not_covered
 from fedcredit.experiment.display import RunDisplay
 from fedcredit.experiment.environment import environment
 from fedcredit.experiment.files import RunFolder, run_folder
@@ -32,8 +33,9 @@ from fedcredit.federation.snapshot import Snapshot
 from fedcredit.model.network import to_arrays
 from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
-from fedcredit.privacy.accounting.releases import FEDERATION
-from fedcredit.privacy.accounting.statement import EpsilonStatement, state, worst_epsilon
+from fedcredit.privacy.accounting.parts import dearest_epsilon, state_parts
+from fedcredit.privacy.accounting.releases import FEDERATION, PARTS
+from fedcredit.privacy.accounting.statement import EpsilonStatement
 from fedcredit.training.trainers import computed_by, trainer
 
 if TYPE_CHECKING:
@@ -41,10 +43,6 @@ if TYPE_CHECKING:
 
 Ledgers = Mapping[str, PrivacyLedger]
 OnRound = Callable[[RoundRecord], None]
-_NOT_COVERED = (
-    "not covered: figures on validation and test loans, own intercepts, and bad rates, which this simulation reads "
-    "in the clear"
-)
 _SYNCS_A_RUN = 4
 _FIT = ("num_loans", "auc", "log_loss", "mean_pd", "bad_rate")
 
@@ -218,6 +216,7 @@ def _record(
         statement=None if statement is None else statement.to_json(),
         statement_lines=tuple(lines),
         ledger_heads=current_heads(ledgers),
+        charged=measured.charged,
         rounds=tuple(_plain(done) for done in trained.rounds),
         evaluation=measured.evaluation,
         own_intercept=measured.own_intercept,
@@ -234,14 +233,14 @@ def _record(
 
 def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
     privacy = prepared.experiment.privacy
-    return state(
-        {name: ledger.events(FEDERATION) for name, ledger in ledgers.items()},
+    return state_parts(
+        {name: ledger.events for name, ledger in ledgers.items()},
         delta=privacy.target_delta,
         unit=privacy.privacy_unit,
         relation=privacy.neighboring_relation,
         mode=prepared.experiment.mode,
         covers=_covers(prepared.experiment),
-        known_overlap=known_overlap(prepared.portfolio, prepared.institutions),
+        known={part: known_overlap(prepared.portfolio, prepared.institutions, part=part) for part in PARTS},
     )
 
 
@@ -257,6 +256,7 @@ def _check_that_updates_were_charged(prepared: Prepared, trained: _Trained, ledg
 
 def _covers(experiment: Experiment) -> str:
     rounds = f"every update a lender sent over {experiment.training.num_rounds} rounds, and the network made from them"
+    rounds = "; ".join([rounds, *charged_words(experiment)])
     if isinstance(experiment.strategy, FlowerStrategy):
         return f"{rounds}; noise drawn by lenders only, nothing that the stock Flower strategy does"
     return rounds
@@ -264,9 +264,9 @@ def _covers(experiment: Experiment) -> str:
 
 def _beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonStatement) -> list[str]:
     """Say what the headline leaves out: the run's own private references, and other runs."""
-    spent = {name: ledger.events() for name, ledger in ledgers.items()}
-    everything = worst_epsilon(spent, delta=statement.target_delta).value
-    rest = [_NOT_COVERED, _scope(prepared)]
+    delta = statement.target_delta
+    everything = max(dearest_epsilon(ledger.events, delta=delta, everything=True).value for ledger in ledgers.values())
+    rest = [*lines_by_part(prepared, ledgers, delta), not_covered(prepared.experiment), _scope(prepared)]
     if everything <= statement.worst.value:
         return rest
     return [

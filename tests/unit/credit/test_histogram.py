@@ -28,7 +28,7 @@ def _loans(num: int, *, seed: int = 0, shift: float = 0.0, slope: float = 1.0) -
     return Scored(pd=expit(logits), default=(rng.random(num) < expit(shift + slope * logits)).astype(float))
 
 
-def _noisy(loans: Scored, deviation: float, *, seed: int = 0, num_bins: int = 40) -> ScoreHistogram:
+def _noisy(loans: Scored, deviation: float, *, seed: int = 0, num_bins: int = 28) -> ScoreHistogram:
     counts = count_scores(loans, num_bins=num_bins)
     noise = np.random.default_rng(seed).normal(size=counts.shape)
     return ScoreHistogram(counts=counts + deviation * noise, deviation=deviation)

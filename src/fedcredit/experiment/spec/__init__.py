@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fedcredit.experiment.spec.evaluation import Evaluation, Reference
+from fedcredit.experiment.spec.evaluation import Charged, Evaluation, Reference
 from fedcredit.experiment.spec.part import Count, Fraction, Name, NonNegative, Part, Positive, Probability, Seed
 from fedcredit.experiment.spec.portfolios import (
     BandsPartition,
@@ -55,6 +55,7 @@ __all__ = [
     "Adam",
     "AnyStrategy",
     "BandsPartition",
+    "Charged",
     "Count",
     "DirichletPartition",
     "Evaluation",
