@@ -26,6 +26,8 @@ LOWEST_LOGIT, HIGHEST_LOGIT = -5.0, 2.0
 LEVEL_BINS = 20
 LEVEL_SENSITIVITY = math.sqrt(2.0)
 _MAX_STEPS = 60
+_HIDDEN = 2.0
+_SPREAD = 1.5
 
 _Cells = NDArray[np.float64]
 
@@ -65,11 +67,11 @@ class NoisyFigure:
 
 @dataclass(frozen=True, kw_only=True)
 class HistogramFigures:
-    """What noisy counts say of a group of loans; ``None`` where noise leaves no goods or no bads.
+    """What noisy counts say of a group of loans; ``None`` where noise hides the goods or the bads.
 
-    ``ks`` is the largest of many noisy distances, so it is too high where noise is large; its interval is taken at
-    the bin where it was found. ``ece`` is what is above ``ece_floor``, the value that noise and sampling alone would
-    give, or 0.
+    That is where their noisy number is not above two standard deviations of its noise. ``ks`` is the largest of many
+    noisy distances, so it is too high where noise is large; its interval is taken at the bin where it was found.
+    ``ece`` is what is above ``ece_floor``, the value that noise and sampling alone would give, or 0.
     """
 
     num_loans: float
@@ -164,7 +166,7 @@ def figures(histogram: ScoreHistogram, *, confidence: float = 0.95) -> Histogram
     """
     level = checked_confidence(confidence)
     goods, bads = (float(total) for total in histogram.counts.sum(axis=1))
-    if goods <= 0.0 or bads <= 0.0:
+    if min(goods, bads) <= _HIDDEN * histogram.deviation * math.sqrt(histogram.num_bins):
         return HistogramFigures(
             num_loans=goods + bads, num_defaults=bads, bad_rate=None, auc=None, ks=None, mean_pd_over_bad_rate=None,
             ece=None, ece_floor=None,
@@ -182,10 +184,12 @@ def figures(histogram: ScoreHistogram, *, confidence: float = 0.95) -> Histogram
     )
 
 
-def _figure(histogram: ScoreHistogram, value: float, slope: _Cells, confidence: float) -> NoisyFigure:
+def _figure(
+    histogram: ScoreHistogram, value: float, slope: _Cells, confidence: float, highest: float = 1.0
+) -> NoisyFigure:
     error = math.sqrt(float((slope**2 * histogram.variance).sum()))
     half = normal_quantile(confidence) * error
-    interval = Interval(lower=value - half, upper=value + half, confidence=confidence)
+    interval = Interval(lower=max(0.0, value - half), upper=min(highest, value + half), confidence=confidence)
     return NoisyFigure(value=value, standard_error=error, interval=interval)
 
 
@@ -212,7 +216,7 @@ def _ratio(histogram: ScoreHistogram, confidence: float) -> NoisyFigure:
     pd, bads = bin_pds(histogram.num_bins), float(histogram.counts[1].sum())
     value = float((histogram.counts.sum(axis=0) * pd).sum()) / bads
     slope = np.stack([pd / bads, (pd - value) / bads])
-    return _figure(histogram, value, slope, confidence)
+    return _figure(histogram, value, slope, confidence, highest=math.inf)
 
 
 def _calibration_gap(histogram: ScoreHistogram) -> tuple[float, float]:
@@ -254,28 +258,33 @@ def line_of(histogram: ScoreHistogram) -> Recalibration | None:
     return None
 
 
-def intercept_of(level: _Cells, *, num_loans: int) -> float | None:
+def intercept_of(level: _Cells, *, num_loans: int, deviation: float) -> float | None:
     """Find the shift of the logits at which the mean PD is the bad rate, from noisy `level_statistics`.
 
-    The number of loans is public; bads are kept within half a loan of none and of all.
+    The number of loans is public. The shift is the most likely one given the noisy number of bads and a public
+    normal prior of spread 1.5 around none, so a lender whose bads drown in noise keeps about the shared level.
 
     Args:
         level: noisy statistics, ``[1 + LEVEL_BINS]``.
         num_loans: how many loans they are of.
+        deviation: standard deviation of the noise in each of them, from 0.
 
     Returns:
         The shift, or ``None`` for fewer than two loans, or where noise leaves no score counts.
     """
-    if num_loans < 2 or float(level[1:].sum()) <= 0.0:
+    if num_loans < 2 or float(np.maximum(level[1:], 0.0).sum()) <= 0.0:
         return None
-    wanted = float(np.clip(level[0], 0.5, num_loans - 0.5)) / num_loans
+    bads = float(level[0]) if deviation > 0.0 else float(np.clip(level[0], 0.5, num_loans - 0.5))
     shares = np.maximum(level[1:], 0.0)
     shares = shares / shares.sum()
     centres = logit(bin_pds(LEVEL_BINS))
     low, high = -20.0, 20.0
     for _ in range(_MAX_STEPS):
         middle = (low + high) / 2.0
-        is_above = float((shares * expit(centres + middle)).sum()) > wanted
+        fitted = expit(centres + middle)
+        slope = num_loans * float((shares * fitted * (1.0 - fitted)).sum())
+        pull = middle * deviation**2 / (_SPREAD**2 * slope)
+        is_above = num_loans * float((shares * fitted).sum()) - bads + pull > 0.0
         low, high = (low, middle) if is_above else (middle, high)
     return (low + high) / 2.0
 

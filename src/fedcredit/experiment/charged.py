@@ -121,7 +121,11 @@ def _shifts(
         return None
     levels = release(OWN_INTERCEPT, histogram.LEVEL_SENSITIVITY, histogram.level_statistics, "seen")
     sizes = {lender: found.num_loans for lender, found in scored("seen").items()}
-    return {lender: histogram.intercept_of(level, num_loans=sizes[lender]) for lender, level in levels.items()}
+    deviation = histogram.LEVEL_SENSITIVITY * noise[OWN_INTERCEPT]
+    return {
+        lender: histogram.intercept_of(level, num_loans=sizes[lender], deviation=deviation)
+        for lender, level in levels.items()
+    }
 
 
 def _noise(

@@ -120,7 +120,7 @@ def _histogram_table(record: RunRecord) -> tuple[Table, ...]:
             rows=tuple((name, *_cells(own)) for name, own in named),
             notes=(
                 "Made from noisy counts alone; intervals hold the noise and the sampling of loans. KS is the largest "
-                f"of noisy distances, so it is too high where noise is large. {ABSENT}: noise leaves no goods or bads.",
+                f"of noisy distances, so it is too high where noise is large. {ABSENT}: noise hides goods or bads.",
             ),
             droppable=("ECE of noise alone", "ECE", "KS"),
         ),

@@ -9,6 +9,7 @@ from fedcredit.credit.histogram import (
     LEVEL_SENSITIVITY,
     ScoreHistogram,
     added,
+    bin_pds,
     count_scores,
     figures,
     intercept_of,
@@ -119,18 +120,33 @@ def test_the_line_of_a_noisy_histogram_finds_the_planted_one(shift: float, slope
 def test_the_intercept_of_a_level_is_that_of_the_loans() -> None:
     loans = _loans(5_000, shift=-0.9)
     exact = own_intercept(loans.pd, loans.default)
-    assert intercept_of(level_statistics(loans), num_loans=5_000) == pytest.approx(exact, abs=0.03)
+    assert intercept_of(level_statistics(loans), num_loans=5_000, deviation=0.0) == pytest.approx(exact, abs=0.03)
     noise = np.random.default_rng(4).normal(size=21) * 10.0
-    shift = intercept_of(level_statistics(loans) + noise, num_loans=5_000)
+    shift = intercept_of(level_statistics(loans) + noise, num_loans=5_000, deviation=10.0)
     assert shift is not None
     assert shift_logits(loans.pd, shift).mean() == pytest.approx(loans.default.mean(), rel=0.05)
 
 
-def test_an_intercept_stays_finite_where_noise_leaves_no_bads() -> None:
+def test_a_lender_whose_bads_drown_in_noise_keeps_about_the_shared_level() -> None:
     level = level_statistics(_loans(60))
     level[0] = -40.0
-    assert intercept_of(level, num_loans=60) == pytest.approx(-4.0, abs=2.0)
-    assert intercept_of(level, num_loans=1) is None
+    assert intercept_of(level, num_loans=60, deviation=1000.0) == pytest.approx(0.0, abs=0.01)
+    shift = intercept_of(level, num_loans=60, deviation=20.0)
+    assert shift is not None
+    assert -3.0 < shift < -0.5
+    assert intercept_of(level, num_loans=1, deviation=20.0) is None
+
+
+def test_the_shrunken_intercept_is_the_most_likely_one_on_a_grid() -> None:
+    """Oracle: minimise (bads - expected)^2 / 2 s^2 + shift^2 / 2 spread^2 over a fine grid."""
+    level, deviation = level_statistics(_loans(300, shift=1.0)), 15.0
+    level[0] += 12.0
+    shares, centres = level[1:] / level[1:].sum(), np.log(bin_pds(20) / (1 - bin_pds(20)))
+    grid = np.linspace(-6, 6, 120_001)
+    expected = 300 * sum(share * expit(centre + grid) for share, centre in zip(shares, centres, strict=True))
+    loss = (level[0] - expected) ** 2 / (2 * deviation**2) + grid**2 / (2 * 1.5**2)
+    found = intercept_of(level, num_loans=300, deviation=deviation)
+    assert found == pytest.approx(float(grid[np.argmin(loss)]), abs=2e-4)
 
 
 def test_a_single_bin_is_refused() -> None:
