@@ -7,6 +7,7 @@ from fedcredit.experiment.spec import Charged, Experiment
 from fedcredit.privacy.accounting.calibration import unsampled_noise_beside
 from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge
 from fedcredit.privacy.accounting.releases import (
+    ENCODING_RANGES,
     OWN_INTERCEPT,
     RECALIBRATION,
     TEST_HISTOGRAM,
@@ -41,13 +42,13 @@ def charged_noise(experiment: Experiment) -> dict[str, float]:
     open_names = [name for name, given in asked.items() if given is None]
     if open_names and experiment.privacy.target_epsilon is None:
         raise InputError(
-            f"evaluation.charged: {', '.join(open_names)} has no noise_multiplier, and the run has no target_epsilon "
+            f"{', '.join(open_names)} has no noise_multiplier, and the run has no target_epsilon "
             "from which to find one; give either"
         )
-    if OWN_INTERCEPT in open_names:
-        noise[OWN_INTERCEPT] = _noise(experiment, (), share=_SHARE)
+    tenths = [name for name in open_names if TRAIN in parts_of(name)]
+    noise.update((name, _noise(experiment, (), share=_SHARE)) for name in tenths)
     for part in ("validation", "test"):
-        held_out = [name for name in open_names if name != OWN_INTERCEPT and part in parts_of(name)]
+        held_out = [name for name in open_names if name not in tenths and part in parts_of(name)]
         if held_out:
             fixed = merge(charged_event(given) for name, given in noise.items() if part in parts_of(name))
             noise.update(dict.fromkeys(held_out, _noise(experiment, fixed, num_steps=len(held_out))))
@@ -88,6 +89,8 @@ def _asked(experiment: Experiment) -> dict[str, float | None]:
     """List the releases that were asked for, with their noise where it is given."""
     charged = experiment.evaluation.charged or Charged()
     asked: dict[str, float | None] = {}
+    if experiment.encoding is not None:
+        asked[ENCODING_RANGES] = experiment.encoding.noise_multiplier
     if experiment.evaluation.own_intercept == "charged":
         asked[OWN_INTERCEPT] = charged.own_intercept.noise_multiplier
     if charged.recalibration is not None:

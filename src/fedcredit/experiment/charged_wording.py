@@ -13,6 +13,7 @@ from fedcredit.experiment.wording import ABSENT, Table, epsilon_text, figure_tex
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.parts import events_by_part
 from fedcredit.privacy.accounting.releases import (
+    ENCODING_RANGES,
     OWN_INTERCEPT,
     PARTS,
     RECALIBRATION,
@@ -34,6 +35,7 @@ def charged_words(experiment: Experiment) -> tuple[str, ...]:
     charged = experiment.evaluation.charged or Charged()
     histogram = charged.score_histogram
     what = {
+        ENCODING_RANGES: "noisy counts of each lender's training loans by ranged feature, and the ranges from them",
         OWN_INTERCEPT: "a noisy level (bads and scores) of each lender's training and validation loans",
         RECALIBRATION: "a noisy score histogram of each lender's validation loans and the line fitted to it",
         TEST_HISTOGRAM: "a noisy score histogram of each lender's test loans",

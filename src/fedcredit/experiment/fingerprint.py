@@ -32,6 +32,8 @@ def meaning(experiment: Experiment) -> dict[str, object]:
     """
     text = experiment.model_dump_json(exclude=_NOT_MEANING)
     plain: dict[str, object] = json.loads(text, parse_constant=str)
+    if plain.get("encoding") is None:
+        plain.pop("encoding", None)
     for section, key in _LATER:
         part = plain[section]
         if isinstance(part, dict) and part.get(key) is None:

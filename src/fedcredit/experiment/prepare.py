@@ -19,6 +19,7 @@ from fedcredit.data.institution import Institution, build_institutions
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.tables import data_checksum, load_portfolio
 from fedcredit.experiment.charged_plan import training_releases
+from fedcredit.experiment.charged_ranges import with_charged_ranges
 from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.experiment.spec import Experiment, Trainer
 from fedcredit.federation.client import Lender
@@ -63,6 +64,9 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         InputError: if the table, the partition or the promise cannot be had.
     """
     portfolio = load_portfolio(experiment.portfolio, progress=progress)
+    checksum = data_checksum(portfolio)
+    name = fingerprint(experiment, data_checksum=checksum)
+    portfolio = with_charged_ranges(experiment, portfolio, fingerprint=name)
     institutions = build_institutions(experiment, portfolio)
     contracts = draw_up(
         {institution.name: institution.train.num_loans for institution in institutions},
@@ -77,10 +81,9 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
     )
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
-    checksum = data_checksum(portfolio)
     return Prepared(
         experiment=experiment,
-        fingerprint=fingerprint(experiment, data_checksum=checksum),
+        fingerprint=name,
         data_checksum=checksum,
         portfolio=portfolio,
         institutions=institutions,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from fedcredit.experiment.charged_ranges import charge_ranges
 from fedcredit.experiment.charged_wording import charged_words, lines_by_part, not_covered
 from fedcredit.experiment.display import RunDisplay
 from fedcredit.experiment.environment import environment
@@ -89,6 +90,7 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
                 forget(folder.path)
             start = last_snapshot(prepared, folder.path, ledgers)
             _begin(folder, prepared)
+            charge_ranges(experiment, ledgers, fingerprint=prepared.fingerprint)
             trained = _train(prepared, folder, ledgers, display, start)
             seconds["train"] = time.perf_counter() - started - seconds["prepare"]
             measured = measure(prepared, trained.result.parameters, ledgers=ledgers, progress=display.stage)

@@ -8,12 +8,14 @@ import pytest
 
 from fedcredit.config import compose
 from fedcredit.credit.evaluation import FederationEvaluation
+from fedcredit.data.quantiles import count_values, ranged_features, sensitivity
 from fedcredit.errors import InputError
 from fedcredit.experiment.charged_plan import charged_noise, training_releases
 from fedcredit.experiment.charged_wording import charged_tables
 from fedcredit.experiment.files import run_folder
 from fedcredit.experiment.fingerprint import meaning
 from fedcredit.experiment.ledger_view import ledger_files, verify_ledgers
+from fedcredit.experiment.prepare import prepare
 from fedcredit.experiment.record import RunRecord, read_record
 from fedcredit.experiment.runner import run
 from fedcredit.experiment.spec import Experiment
@@ -21,7 +23,13 @@ from fedcredit.experiment.wording import epsilon_of, statement_of
 from fedcredit.privacy.accounting.accountants import epsilon
 from fedcredit.privacy.accounting.events import GaussianSteps
 from fedcredit.privacy.accounting.ledger import read_ledger
-from fedcredit.privacy.accounting.releases import OWN_INTERCEPT, RECALIBRATION, TEST_HISTOGRAM, VALIDATION_HISTOGRAM
+from fedcredit.privacy.accounting.releases import (
+    ENCODING_RANGES,
+    OWN_INTERCEPT,
+    RECALIBRATION,
+    TEST_HISTOGRAM,
+    VALIDATION_HISTOGRAM,
+)
 
 SMALL = (
     "portfolio=german",
@@ -134,3 +142,37 @@ def test_without_privacy_the_charged_path_is_the_exact_one(tmp_path: Path) -> No
     area = charged.charged.figures.overall.auc
     assert area is not None
     assert area.value == pytest.approx(charged.evaluation.overall.auc, abs=0.02)
+
+
+def test_charged_ranges_are_in_every_ledger_before_the_first_round_and_in_the_encoding(tmp_path: Path) -> None:
+    experiment = _experiment("encoding.ranges=charged_quantiles", folder=tmp_path)
+    own, ranged = prepare(_experiment()), prepare(experiment)
+    assert prepare(experiment).portfolio.schema == ranged.portfolio.schema
+    assert ranged.portfolio.schema.features != own.portfolio.schema.features
+    assert ranged.data_checksum == own.data_checksum
+    record = run(experiment, progress=False, report=False)
+    for path in (run_folder(experiment, record.fingerprint).path / "ledger").iterdir():
+        entries = read_ledger(path).entries
+        assert [entry.kind for entry in entries[:2]] == ["intent", "commit"]
+        assert {entry.release.name for entry in entries[:2]} == {ENCODING_RANGES}
+    assert 3.98 < epsilon_of(record) <= 4.0
+    statement = statement_of(record)
+    assert statement is not None
+    assert "the ranges from them" in statement.covers
+    assert not any(line.startswith("by the part of") for line in record.statement_lines)
+
+
+def test_one_loan_moves_the_counts_of_values_by_the_sensitivity() -> None:
+    portfolio = prepare(_experiment()).portfolio
+    features = ranged_features(portfolio.schema)
+    rows = np.arange(40)
+    for left_out in (0, 17, 39):
+        moved = count_values(portfolio, rows, features, num_bins=32) - count_values(
+            portfolio, np.delete(rows, left_out), features, num_bins=32
+        )
+        assert np.linalg.norm(moved) == pytest.approx(sensitivity(len(features)))
+
+
+def test_a_feature_without_a_range_is_refused() -> None:
+    with pytest.raises(InputError, match=r"encoding\.features: nothing"):
+        prepare(_experiment("encoding.features=[nothing]"))

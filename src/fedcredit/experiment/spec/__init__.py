@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from fedcredit.experiment.spec.encoding import Encoding
 from fedcredit.experiment.spec.evaluation import Charged, Evaluation, Reference
 from fedcredit.experiment.spec.part import Count, Fraction, Name, NonNegative, Part, Positive, Probability, Seed
 from fedcredit.experiment.spec.portfolios import (
@@ -58,6 +59,7 @@ __all__ = [
     "Charged",
     "Count",
     "DirichletPartition",
+    "Encoding",
     "Evaluation",
     "Experiment",
     "FileTable",
@@ -109,6 +111,7 @@ class Experiment(Part):
     split_seed: Seed = 1
     portfolio: Portfolio
     partition: Partition
+    encoding: Encoding | None = None
     network: Network = Network()
     training: Training = Training()
     privacy: Privacy

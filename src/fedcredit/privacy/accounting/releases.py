@@ -18,6 +18,7 @@ TEST_HISTOGRAM = "charged.score_histogram.test"
 VALIDATION_HISTOGRAM = "charged.score_histogram.validation"
 RECALIBRATION = "charged.recalibration"
 OWN_INTERCEPT = "charged.own_intercept"
+ENCODING_RANGES = "charged.encoding_ranges"
 
 RELEASES: Mapping[str, str] = MappingProxyType(
     {
@@ -30,6 +31,7 @@ RELEASES: Mapping[str, str] = MappingProxyType(
         VALIDATION_HISTOGRAM: "noisy counts of the lender's validation loans by score and outcome",
         RECALIBRATION: "noisy counts of the lender's validation loans, from which the level is corrected",
         OWN_INTERCEPT: "a noisy number of bads and noisy score counts, from which the lender's own level is corrected",
+        ENCODING_RANGES: "noisy counts of the lender's training loans by each ranged feature, before round 1",
     }
 )
 
@@ -41,6 +43,7 @@ _READ: Mapping[str, tuple[str, ...]] = MappingProxyType(
         VALIDATION_HISTOGRAM: (VALIDATION,),
         RECALIBRATION: (VALIDATION,),
         OWN_INTERCEPT: (TRAIN, VALIDATION),
+        ENCODING_RANGES: (TRAIN,),
     }
 )
 STATED = (FEDERATION, *_READ)
