@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 import typer
 
-from fedcredit.cli import reproducing, studies
+from fedcredit.cli import reproducing, studies, tuning
 from fedcredit.errors import InputError, RunFailedError, crash_message
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(studies.study_app, name="study")
 app.command(help=reproducing.HELP)(reproducing.reproduce)
+app.command(help=tuning.HELP)(tuning.tune)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
