@@ -19,7 +19,7 @@ from fedcredit.data.schema import Schema, read_schema
 from fedcredit.data.schema_checks import encoded_names
 from fedcredit.data.tables import load_portfolio, public_schema
 from fedcredit.errors import InputError
-from fedcredit.experiment.charged_plan import training_releases
+from fedcredit.experiment.charged_plan import charged_noise, training_releases
 from fedcredit.experiment.prepare import Prepared, initial_network
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.spec import Experiment, MarketPortfolio, PublicTable
@@ -32,6 +32,7 @@ from fedcredit.privacy.accounting.statement import EpsilonStatement, state
 from fedcredit.privacy.plan import PrivacyPlan, check_delta_of, plan_privacy
 
 Progress = Callable[[str, int, int], None]
+_BESIDE = ", with the charged releases of training loans beside them; those of held-out loans are priced by the run"
 _CURVE_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 _SMALL_BATCH = 64.0
 _WEAK_DELTA = 0.1
@@ -192,8 +193,8 @@ def _planned(experiment: Experiment, plan: PrivacyPlan) -> EpsilonStatement:
         unit=plan.unit,
         relation=plan.relation,
         mode=experiment.mode,
-        covers=f"what is planned: every update over {plan.num_rounds} rounds, and the network made from them; what was "
-        "spent is the ledgers' to say",
+        covers=f"what is planned: every update over {plan.num_rounds} rounds, and the network made from them"
+        f"{_BESIDE if charged_noise(experiment) else ''}; what was spent is the ledgers' to say",
     )
 
 

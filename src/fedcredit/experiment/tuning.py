@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """Upper bounds at one delta for a borrower at so many lenders: one run, the best of them, all of them."""
+    """Upper bounds at one delta for a borrower at so many lenders: one run, the best, the mean number added up."""
 
     num_lenders: int
     one: float
@@ -109,7 +110,7 @@ def tune(arms: Sequence[Experiment], *, metric: str, repetitions: Repetitions, t
         tell(f"run {place + 1}: {record.fingerprint[:16]}  {metric} {'hidden' if value is None else f'{value:.4f}'}")
         if value is not None and (best is None or value > best[0]):
             best = (value, record, run_folder(experiment, record.fingerprint).path)
-    prices = _prices(arms, repetitions, num_runs)
+    prices = _prices(arms, repetitions)
     delta = arms[0].privacy.target_delta
     if best is None:
         return Tuned(num_runs=num_runs, record=None, folder=None, value=None, prices=prices, delta=delta)
@@ -138,7 +139,7 @@ def tuned_lines(tuned: Tuned, repetitions: Repetitions, metric: str) -> list[str
         found,
         *(
             f"epsilon {price.best:.3f} for a borrower with one loan at {where[price.num_lenders]} (a single run "
-            f"{price.one:.3f}; all {tuned.num_runs} runs added up {price.all_runs:.3f})"
+            f"{price.one:.3f}; {math.ceil(repetitions.mean)} runs added up {price.all_runs:.3f})"
             for price in tuned.prices
         ),
         f"upper bounds at delta {tuned.delta:g} by Renyi divergence; unit: loan; relation: zero_out; mode: simulated",
@@ -154,14 +155,14 @@ def _metric(record: RunRecord, metric: str) -> float | None:
     return None if figure is None else figure.value
 
 
-def _prices(arms: Sequence[Experiment], repetitions: Repetitions, num_runs: int) -> tuple[Price, ...]:
+def _prices(arms: Sequence[Experiment], repetitions: Repetitions) -> tuple[Price, ...]:
     settings = [lenders for arm in arms for lenders in _planned(arm)]
     delta = arms[0].privacy.target_delta
     prices = []
     for count in (1, 2, 3):
         run_curve = worst_run(settings, num_lenders=count)
         best = of_the_best(run_curve, repetitions).epsilon(delta)
-        everything = of_all(run_curve, max(1, num_runs)).epsilon(delta)
+        everything = of_all(run_curve, math.ceil(repetitions.mean)).epsilon(delta)
         prices.append(Price(num_lenders=count, one=run_curve.epsilon(delta), best=best, all_runs=everything))
     return tuple(prices)
 
