@@ -19,6 +19,7 @@ from fedcredit.data.contract import Contract, ContractTable, draw_up
 from fedcredit.data.institution import count_train_loans
 from fedcredit.data.tables import load_portfolio
 from fedcredit.errors import InputError
+from fedcredit.experiment.charged_plan import training_releases
 from fedcredit.experiment.ledger_view import ledger_files, read_ledgers
 from fedcredit.experiment.prepare import local_settings
 from fedcredit.experiment.record import RunRecord
@@ -110,7 +111,12 @@ def planned_claims(experiment: Experiment, *, progress: Progress | None = None) 
     _check_private(experiment)
     counts = count_train_loans(experiment, load_portfolio(experiment.portfolio, progress=progress))
     contracts = draw_up(counts, local=experiment.training.local, weights=experiment.strategy.weights)
-    plan = plan_privacy(experiment.privacy, contracts, num_rounds=experiment.training.num_rounds)
+    plan = plan_privacy(
+        experiment.privacy,
+        contracts,
+        num_rounds=experiment.training.num_rounds,
+        beside=training_releases(experiment),
+    )
     return _claims(experiment, contracts.contracts, {n: (e,) for n, e in plan.events.items()}, PLANNED)
 
 
@@ -228,7 +234,10 @@ def _claims(
     experiment: Experiment, contracts: Sequence[Contract], events: Mapping[str, Events], basis: str
 ) -> tuple[Claim, ...]:
     plan = plan_privacy(
-        experiment.privacy, ContractTable(contracts=tuple(contracts)), num_rounds=experiment.training.num_rounds
+        experiment.privacy,
+        ContractTable(contracts=tuple(contracts)),
+        num_rounds=experiment.training.num_rounds,
+        beside=training_releases(experiment),
     )
     groups: dict[tuple[object, ...], Claim] = {}
     for contract in contracts:

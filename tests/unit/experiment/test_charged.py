@@ -10,6 +10,7 @@ from fedcredit.config import compose
 from fedcredit.credit.evaluation import FederationEvaluation
 from fedcredit.data.quantiles import count_values, ranged_features, sensitivity
 from fedcredit.errors import InputError
+from fedcredit.experiment.audit import charged_claims
 from fedcredit.experiment.charged_plan import charged_noise, training_releases
 from fedcredit.experiment.charged_wording import charged_tables
 from fedcredit.experiment.files import run_folder
@@ -176,3 +177,9 @@ def test_one_loan_moves_the_counts_of_values_by_the_sensitivity() -> None:
 def test_a_feature_without_a_range_is_refused() -> None:
     with pytest.raises(InputError, match=r"encoding\.features: nothing"):
         prepare(_experiment("encoding.features=[nothing]"))
+
+
+def test_an_audit_of_a_charged_run_uses_the_noise_that_the_run_had(ran: tuple[Experiment, RunRecord, Path]) -> None:
+    _, record, folder = ran
+    (claim,) = charged_claims(record, folder)
+    assert {claim.settings.noise_multiplier} == set(record.noise_multiplier.values())
