@@ -112,7 +112,8 @@ def _promise(experiment: Experiment, sizes: Sizes) -> tuple[object, ...]:
     training = experiment.training
     local = training.local.model_dump_json()
     references = frozenset(experiment.evaluation.references)
-    return (experiment.privacy, local, training.num_rounds, references, tuple(sorted(sizes.items())))
+    charged = experiment.evaluation.model_dump_json(include={"own_intercept", "charged"})
+    return (experiment.privacy, local, training.num_rounds, references, charged, tuple(sorted(sizes.items())))
 
 
 def _tables(experiment: Experiment, sizes: Sizes) -> Iterator[tuple[Privacy, ContractTable]]:
@@ -135,6 +136,7 @@ def _calibrated(asked: Calibration) -> None:
 
 def _priced(promised: tuple[Experiment, Sizes]) -> None:
     """Make the statements of a run, as it will: of the federation, and with its private references too."""
+    from fedcredit.experiment.charged_plan import training_releases
     from fedcredit.experiment.stopping import planned_stop
     from fedcredit.privacy.accounting.statement import state
     from fedcredit.privacy.plan import plan_privacy
@@ -142,7 +144,11 @@ def _priced(promised: tuple[Experiment, Sizes]) -> None:
     experiment, sizes = promised
     privacy, rounds = experiment.privacy, experiment.training.num_rounds
     try:
-        plans = [plan_privacy(promise, table, num_rounds=rounds) for promise, table in _tables(experiment, sizes)]
+        beside = training_releases(experiment)
+        plans = [
+            plan_privacy(promise, table, num_rounds=rounds, beside=() if _POOLED in table.institutions else beside)
+            for promise, table in _tables(experiment, sizes)
+        ]
     except (InputError, ArithmeticError):
         return
     stop = planned_stop(experiment, plans[0])
