@@ -93,6 +93,55 @@ def test_releases_that_leave_nothing_for_the_training_are_refused() -> None:
         run(cheap, progress=False, report=False)
 
 
+@pytest.mark.parametrize("release", [*ALL, "encoding.ranges=charged_quantiles"])
+@pytest.mark.parametrize(
+    ("typed", "named"),
+    [
+        ("privacy=borrower_level", "privacy.privacy_unit is borrower"),
+        ("privacy=institution_level", "privacy.privacy_unit is institution"),
+        ("privacy=secure_sum strategy.quorum=1", "privacy.trust is secure_sum"),
+        ("mode=deployed", "mode is deployed"),
+        ("privacy.epsilon_cap=2", "privacy.epsilon_cap 2"),
+    ],
+)
+def test_a_charged_release_without_a_sound_price_is_refused_by_name(typed: str, named: str, release: str) -> None:
+    with pytest.raises(InputError, match=named):
+        _experiment(*typed.split(), release)
+
+
+@pytest.mark.parametrize("release", ALL)
+def test_releases_of_loans_after_training_need_other_borrowers(release: str) -> None:
+    late = ("split=out_of_time", "split.train=[6,8]", "split.test={later:[20,23]}")
+    with pytest.raises(InputError, match=r"split\.borrowers is shared"):
+        _experiment(*late, release)
+    _experiment(*late, release, "split.borrowers=apart")
+    _experiment(*late, "encoding.ranges=charged_quantiles")
+
+
+def test_the_smallest_budget_sets_the_noise_of_all_lenders() -> None:
+    budgets = "privacy.budgets={lender_01: 1}"
+    asked = [*ALL, "evaluation.charged.score_histogram.loans=validation"]
+    strict, free = charged_noise(_experiment(*asked, budgets)), charged_noise(_experiment(*asked))
+    assert all(strict[name] > free[name] for name in free)
+    assert strict == charged_noise(_experiment(*asked, "privacy.target_epsilon=1"))
+    prepared = prepare(_experiment(*asked, budgets))
+    for name, target in (("lender_01", 1.0), ("lender_02", 4.0)):
+        events = [prepared.plan.events[name], *training_releases(prepared.experiment)]
+        assert 0.999 * target < epsilon(events, delta=1e-4).value <= target
+
+
+def test_an_interrupted_run_with_charged_releases_ends_in_the_same_bits(tmp_path: Path) -> None:
+    experiment = _experiment(*ALL, "encoding.ranges=charged_quantiles", folder=tmp_path)
+    record = run(experiment, progress=False, report=False)
+    folder = run_folder(experiment, record.fingerprint).path
+    ledgers = {path.name: path.read_bytes() for path in (folder / "ledger").iterdir()}
+    (folder / "record.json").unlink()
+    again = run(experiment, progress=False, report=False)
+    assert again.charged == record.charged
+    assert again.statement == record.statement
+    assert {path.name: path.read_bytes() for path in (folder / "ledger").iterdir()} == ledgers
+
+
 def test_every_charged_release_is_in_the_ledger_and_the_promise_holds(
     ran: tuple[Experiment, RunRecord, Path],
 ) -> None:

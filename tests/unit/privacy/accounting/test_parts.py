@@ -4,8 +4,14 @@ import pytest
 
 from fedcredit.privacy.accounting.accountants import epsilon
 from fedcredit.privacy.accounting.calibration import calibrate
-from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge
-from fedcredit.privacy.accounting.parts import EventsOf, dearest_epsilon, events_by_part, state_parts
+from fedcredit.privacy.accounting.events import Events, GaussianSteps, for_rows, merge
+from fedcredit.privacy.accounting.parts import (
+    EventsOf,
+    dearest_epsilon,
+    dearest_of_all,
+    events_by_part,
+    state_parts,
+)
 from fedcredit.privacy.accounting.releases import (
     FEDERATION,
     OWN_INTERCEPT,
@@ -85,6 +91,43 @@ def test_without_charged_figures_the_statement_is_that_of_the_training_loans() -
     assert told(plain) == expected
 
 
+@pytest.mark.parametrize("trust", ["local", "secure_sum"])
+def test_without_charged_figures_everything_else_that_is_said_comes_through(trust: str) -> None:
+    said = {
+        "delta": DELTA, "unit": "loan", "relation": "zero_out", "mode": "simulated", "covers": "all", "trust": trust,
+        "notes": ("a note",), "collusion": {1: epsilon([TRAINING], delta=DELTA)}, "max_loans": 3,
+    }  # fmt: skip
+    overlap = Overlap(num_lenders=2, num_loans=4)
+    holdings = {(("a", 4),), (("a", 1), ("b", 2))}
+    expected = state({"a": [TRAINING], "b": [TRAINING]}, known_overlap=overlap, holdings=holdings, **said)  # type: ignore[arg-type]
+    plain = {name: ledger(**{FEDERATION: TRAINING}) for name in ("a", "b")}
+    found = state_parts(plain, known={"train": overlap}, holdings={"train": holdings}, **said)  # type: ignore[arg-type]
+    assert found == expected
+    assert found.worst_off[1].num_loans == (4,)
+
+
+def test_the_worst_off_borrower_is_that_of_the_dearest_part_with_all_its_loans_there() -> None:
+    ledgers = {
+        "a": ledger(**{FEDERATION: TRAINING, TEST_HISTOGRAM: gaussian(2.0)}),
+        "b": ledger(**{FEDERATION: TRAINING, TEST_HISTOGRAM: gaussian(50.0)}),
+    }
+    known = dict.fromkeys(("train", "validation", "test"), Overlap(num_lenders=2, num_loans=3))
+    found = state_parts(
+        ledgers, delta=DELTA, unit="loan", relation="zero_out", mode="simulated", covers="all", known=known,
+        holdings={"train": {(("a", 1), ("b", 1))}, "validation": None, "test": {(("a", 3),)}},
+    ).worst_off  # fmt: skip
+    assert found[1].num_loans == (3,)
+    assert found[1].epsilon.value == pytest.approx(price(gaussian(2.0 / 3.0)), rel=1e-3)
+    assert found[2].epsilon.value == pytest.approx(price(TRAINING, TRAINING))
+
+
+def test_the_dearest_of_all_lenders_is_the_dearest_of_one() -> None:
+    ledgers = {"a": ledger(**FULL), "b": ledger(**{FEDERATION: TRAINING})}
+    for everything in (False, True):
+        each = [dearest_epsilon(own, delta=DELTA, everything=everything).value for own in ledgers.values()]
+        assert dearest_of_all(ledgers, delta=DELTA, everything=everything).value == max(each)
+
+
 def test_with_keys_a_borrower_is_in_one_part_at_every_lender() -> None:
     ledgers = {
         "a": ledger(**{FEDERATION: TRAINING, TEST_HISTOGRAM: gaussian(2.0)}),
@@ -120,3 +163,12 @@ def test_noise_is_calibrated_with_what_is_beside_the_training_composed_and_not_s
 def test_what_is_beside_may_not_use_up_the_target() -> None:
     with pytest.raises(ValueError, match="nothing is left"):
         calibrate(target_epsilon=1.0, delta=DELTA, sampling_probability=0.25, num_steps=100, beside=(gaussian(3.0),))
+
+
+def test_what_is_beside_counts_all_rows_of_a_neighbour() -> None:
+    three = for_rows(gaussian(60.0), 3)
+    found = calibrate(
+        target_epsilon=1.0, delta=DELTA, sampling_probability=1.0, num_steps=10, max_rows=3, beside=(three,)
+    )
+    training = for_rows(GaussianSteps(sampling_probability=1.0, noise_multiplier=found, num_steps=10), 3)
+    assert 0.999 < epsilon([training, three], delta=DELTA).value <= 1.0
