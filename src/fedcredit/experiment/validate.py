@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Experiment
+from fedcredit.unsound import why_unsound
 
 _MAX_SHOWN = 80
 
@@ -54,6 +55,9 @@ def _sentence(detail: ErrorDetails, data: object) -> str:
     path, models = _resolve(detail["loc"], data)
     where = ".".join(path) or "the experiment"
     kind, said = detail["type"], detail["msg"]
+    unsound = why_unsound(path[-1], detail["input"]) if path and kind != "missing" else None
+    if unsound is not None and (kind == "extra_forbidden" or why_unsound("", detail["input"]) is not None):
+        return f"{where}: {unsound}"
     if kind == "extra_forbidden":
         return f"{where}: unknown key; {_nearest(path, models[-1])}"
     if kind == "missing":
