@@ -74,6 +74,8 @@ def test_held_out_releases_share_the_target_and_what_reads_training_loans_is_com
 def test_asking_for_nothing_leaves_the_name_of_a_run_alone() -> None:
     plain = _experiment()
     assert "charged" not in str(meaning(plain)["evaluation"])
+    assert "encoding" not in meaning(plain)
+    assert "encoding" in meaning(_experiment("encoding.ranges=charged_quantiles"))
     assert _experiment("evaluation.own_intercept=inside") == plain
     assert charged_noise(plain) == {}
     assert training_releases(plain) == ()
