@@ -24,6 +24,7 @@ MALFORMED = [
     ("num_rounds=3", "num_rounds:", "training.num_rounds"),
     ("sead=3", "sead:", "seed"),
     ("privacy.target_epsilo=3", "privacy.target_epsilo:", "privacy.target_epsilon"),
+    ("privacy.epsilon=3", "privacy.epsilon:", "privacy.target_epsilon"),
     ("privacy.delta=1e-5", "privacy.delta:", "privacy.target_delta"),
     ("dp.delta=1", "dp:", "nearest valid key"),
     ("+dp.delta=1", "dp:", "nearest valid key"),

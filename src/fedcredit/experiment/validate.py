@@ -16,6 +16,7 @@ from fedcredit.experiment.spec import Experiment
 from fedcredit.unsound import why_unsound
 
 _MAX_SHOWN = 80
+_MEANT = {"epsilon": "target_epsilon", "delta": "target_delta"}
 
 
 def experiment_from_data(data: Mapping[str, Any]) -> Experiment:
@@ -138,6 +139,8 @@ def _nearest(path: Sequence[str], model: type[BaseModel] | None) -> str:
     everywhere: dict[str, list[str]] = {}
     for known in sorted(set(key_paths())):
         everywhere.setdefault(known.rpartition(".")[2], []).append(known)
+    if _MEANT.get(word) in siblings:
+        return f"nearest valid key: {parent}{_MEANT[word]}"
     short = [name for name in siblings if word == "".join(part[0] for part in name.split("_"))]
     if short:
         return f"nearest valid key: {parent}{short[0]}"
