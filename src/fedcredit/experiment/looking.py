@@ -243,7 +243,7 @@ def _beside(table: str, private: Sequence[RunRecord], folders: Iterable[Path]) -
     shown = {(record.fingerprint[:16], _runtime(record)) for record in private}
     for path in sorted(path for folder in folders for path in folder.glob(f"*/*/*/{LEDGER_FOLDER}")):
         run = path.parent
-        paths = ledgers_in(path.parent / LEDGER_FOLDER)
+        paths = ledgers_in(run)
         if (run.parent.name, run.name) in shown or not paths or not (run / "experiment.yaml").is_file():
             continue
         experiment = yaml.safe_load((run / "experiment.yaml").read_text(encoding="utf-8"))

@@ -106,20 +106,17 @@ def _rows(arms: Mapping[str, Runs], names: Sequence[str], pooled: str) -> list[R
     for place, name in ((1, "alone"), (2, pooled)):
         within.append(_series(SHORT_REFERENCE_NAMES[name], place, arms, _reference(name), "within_auc"))
     levels = [_series("federated", 0, arms, own, "mean_pd_over_bad_rate")]
-    over = _over_splits(arms)
+
+    def figure(name: str, title: str, axis: str, series: Sequence[Series], *, is_ratio: bool = False) -> Rows | None:
+        drawn = [item for item in series if any(value is not None for value in item.values)]
+        told = f"{axis}, one row an arm{_over_splits(arms)}: {', '.join(item.label for item in drawn)}."
+        return rows_figure(name, title, axis, labels, drawn, plain=plain, is_ratio=is_ratio, description=told)
+
     return [
-        rows_figure("study_auc", "AUC by arm", f"AUC on all held-out loans{over}", labels, _drawn(area), plain=plain),
-        rows_figure(
-            "study_within", "AUC within lenders by arm", f"mean AUC by loans{over}", labels, _drawn(within), plain=plain
-        ),
-        rows_figure(
-            "study_levels", "Level by arm", f"mean PD / bad rate{over}", labels, levels, plain=plain, is_ratio=True
-        ),
+        figure("study_auc", "AUC by arm", "AUC on all held-out loans", area),
+        figure("study_within", "AUC within lenders by arm", "mean AUC by loans", within),
+        figure("study_levels", "Level by arm", "mean PD / bad rate", levels, is_ratio=True),
     ]
-
-
-def _drawn(series: Sequence[Series]) -> list[Series]:
-    return [item for item in series if any(value is not None for value in item.values)]
 
 
 def _series(label: str, place: int, arms: Mapping[str, Runs], found: Found, metric: str) -> Series:
