@@ -25,8 +25,8 @@ from fedcredit.experiment.wording import readable
 WIDTH = 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 20, 36
 _PANEL, _ONE_PANEL, _GAP = 150, 220, 30
-_LABELS = 128
-_LETTERS = 20
+_LABELS = 134
+_LETTERS = 17
 # Centred on 0, 0; one shape a series, so that colour is never alone in telling them apart.
 _SHAPES = (
     "M-3.4 0a3.4 3.4 0 1 0 6.8 0a3.4 3.4 0 1 0-6.8 0z",
@@ -194,7 +194,7 @@ def _row_label(label: str, y: float) -> Iterator[str]:
     first, _, second = label.partition("\n")
     yield _text(_LABELS - 8, y if second else y + 4, _short(first), "end", "")
     if second:
-        yield _text(_LABELS - 8, y + 12, _short(second, 26), "end", "q small")
+        yield _text(_LABELS - 8, y + 12, _short(second, 20), "end", "q small")
 
 
 def _padded(values: Sequence[float], series: Sequence[Series]) -> tuple[float, float]:
