@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fedcredit.errors import InputError
 from fedcredit.experiment.by_group import group_table
+from fedcredit.experiment.charged_wording import charged_tables
 from fedcredit.experiment.figures import Figure
 from fedcredit.experiment.looking import Cost, known_cost, looking_headline, looking_table
 from fedcredit.experiment.market_tables import beyond_tables
@@ -168,7 +169,7 @@ def _run_page(record: RunRecord, figures: Sequence[Figure]) -> str:
         Section(
             title="Alone, federated, pooled",
             figures=named("lenders", "levels"),
-            tables=(lender_table(record), reference_table(record)),
+            tables=(lender_table(record), *charged_tables(record), reference_table(record)),
         ),
         Section(title="Calibration and fit", figures=named("calibration"), tables=(metric_table(record),)),
         Section(title="Credit review", figures=named("deciles", "segments", "groups", "drift"),
