@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 import typer
 
-from fedcredit.cli import attacking, reproducing, studies
+from fedcredit.cli import attacking, deciding, reproducing, studies
 from fedcredit.cli.words import composed, console
 from fedcredit.errors import InputError, RunFailedError, crash_message
 
@@ -52,6 +52,8 @@ app.add_typer(studies.study_app, name="study")
 app.command(name="compare", help=studies.COMPARE_HELP)(studies.compare_places)
 app.command(help=reproducing.HELP)(reproducing.reproduce)
 app.command(help=attacking.HELP)(attacking.attack)
+app.command(help=deciding.PRICE_HELP)(deciding.price)
+app.command(help=deciding.CHURN_HELP)(deciding.churn)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
