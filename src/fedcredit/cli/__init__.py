@@ -52,6 +52,7 @@ app.add_typer(studies.study_app, name="study")
 app.command(name="compare", help=studies.COMPARE_HELP)(studies.compare_places)
 app.command(help=reproducing.HELP)(reproducing.reproduce)
 app.command(help=attacking.HELP)(attacking.attack)
+app.command(help=deciding.DECIDE_HELP)(deciding.decide)
 app.command(help=deciding.PRICE_HELP)(deciding.price)
 app.command(help=deciding.CHURN_HELP)(deciding.churn)
 

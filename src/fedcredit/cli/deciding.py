@@ -34,6 +34,46 @@ Margin = Annotated[float, typer.Option(help="earned on a good loan over its life
 Lgd = Annotated[float, typer.Option(help="lost on a bad one, of its amount")]
 
 
+def decide(
+    run: Annotated[Path, typer.Argument(help="a finished run's folder")],
+    own_level: Annotated[bool, typer.Option(help="add each lender's own intercept, fitted and kept inside")] = False,
+    panel: Annotated[bool, typer.Option(help="simulated market: alarms, collections, provisions, rings")] = False,
+    margin: Margin = 0.06,
+    lgd: Lgd = 0.75,
+    as_json: Json = False,
+) -> None:
+    """Decide on the held-out loans of a run."""
+    from fedcredit.credit.approval import Terms
+    from fedcredit.credit.lending import LendingPolicy
+    from fedcredit.experiment.decisions.decide_view import print_decided
+    from fedcredit.experiment.decisions.deciding import decide as decide_on
+    from fedcredit.experiment.decisions.panel_view import month_tables, months_of
+    from fedcredit.experiment.decisions.rescoring import rescored
+    from fedcredit.experiment.display import RunDisplay
+
+    place, terms = _one_run(run), Terms(margin_rate=margin, lgd_rate=lgd)
+    with RunDisplay(enabled=sys.stderr.isatty()) as display:
+        opened = rescored(place, progress=display.stage)
+        decided = decide_on(opened, at_own_level=own_level, policy=LendingPolicy(terms=terms))
+        months = months_of(opened, terms=terms, progress=display.stage) if panel else None
+    if as_json:
+        _print_json(decided if months is None else {"decided": decided, "months": months})
+        return
+    print_decided(decided, console())
+    if months is not None:
+        _print_tables(month_tables(months))
+
+
+def _one_run(folder: Path) -> Path:
+    from fedcredit.errors import InputError
+    from fedcredit.experiment.record import record_folders
+
+    found = record_folders([folder])
+    if len(found) > 1:
+        raise InputError(f"{folder} holds {len(found)} runs; name one of them, for example {found[0]}")
+    return found[0]
+
+
 def price(
     folders: Folders, by: By = Grouping.kind, margin: Margin = 0.06, lgd: Lgd = 0.75, as_json: Json = False
 ) -> None:
