@@ -81,7 +81,7 @@ def test_the_default_is_the_simulated_market_with_the_same_recipe() -> None:
         {
             "portfolio": {"kind": "market"},
             "partition": {"kind": "natural", "column": "lender"},
-            "network": {"hidden": [], "prior_bad_rate": 0.022},
+            "network": {"hidden": (), "prior_bad_rate": 0.022},
             "privacy": {"target_epsilon": 1.0},
         }
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,14 @@ from fedcredit.experiment.files import run_folder
 from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.experiment.prepare import prepare
 from fedcredit.experiment.record import RunRecord, read_record
+from fedcredit.experiment.report import study_report
 from fedcredit.experiment.review import attributions, columns_drift, unit_of_each_feature
 from fedcredit.experiment.review_plots import review_pictures
 from fedcredit.experiment.review_tables import review_tables
 from fedcredit.experiment.runner import run
 from fedcredit.experiment.show import run_view
 from fedcredit.experiment.spec import Experiment
+from fedcredit.experiment.study_review import study_review_table
 
 SMALL = (
     "portfolio=german", "partition=iid", "partition.num_institutions=3", "privacy.target_delta=1e-4",
@@ -124,3 +127,14 @@ def test_every_part_has_a_table_and_a_picture_and_a_terminal_shows_the_gist(
         console.print(run_view(reviewed[1]))
     assert "expected maximum profit" in captured.get()
     assert "PSI of the score" in captured.get()
+
+
+def test_a_study_shows_the_reviews_of_its_arms_side_by_side(reviewed: tuple[Experiment, RunRecord]) -> None:
+    record = reviewed[1]
+    table = study_review_table([record, replace(record, fingerprint="1" * 64), replace(record, review=None)])
+    assert table is not None
+    assert len(table.rows) == 2
+    assert all(len(row) == len(table.headings) for row in table.rows)
+    assert "equal opportunity gap, age_in_years" in table.headings
+    assert study_review_table([replace(record, review=None)]) is None
+    assert "Credit review of the arms" in study_report([record])

@@ -12,6 +12,7 @@ _STATEMENT = "privacy/accounting/statement.py"
 _CLIENT = "federation/client.py"
 _LEDGER_TESTS = "tests/unit/privacy/accounting/test_ledger.py::"
 _STATEMENT_TESTS = "tests/unit/privacy/accounting/test_statement.py::"
+_PLAN_TESTS = "tests/unit/privacy/test_plan.py::"
 _CLIENT_TESTS = "tests/unit/federation/test_client.py::"
 
 OUTSIDE_TRAINERS = (
@@ -50,13 +51,32 @@ OUTSIDE_TRAINERS = (
     ),
     mutant(
         "intent written after the gradient",
-        at(_CLIENT, "    release = _intend(lender, request)\n    streams", "    streams"),
+        at(_CLIENT, "    release = _intend(lender, request)\n    loans", "    loans"),
         at(
             _CLIENT,
             "    if release is not None and lender.ledger is not None:",
             "    release = _intend(lender, request)\n    if release is not None and lender.ledger is not None:",
         ),
         outside=_CLIENT_TESTS + "test_the_release_is_on_disk_before_the_first_gradient",
+    ),
+    mutant(
+        "loans of a borrower clipped to the whole norm each",
+        at(
+            "experiment/prepare.py",
+            "clipping_norm=plan.clipping_norm / num_loans if",
+            "clipping_norm=plan.clipping_norm if",
+        ),
+        outside=_PLAN_TESTS + "test_loans_of_a_sampled_borrower_share_the_norm_and_the_noise_stays",
+    ),
+    mutant(
+        "several loans of a borrower priced as one",
+        at("privacy/plan.py", "                privacy.samples_in_unit,\n", "                1,\n"),
+        outside=_PLAN_TESTS + "test_loans_sampled_one_by_one_are_priced_for_as_many_as_a_borrower_has",
+    ),
+    mutant(
+        "one loan of a borrower beyond the cap",
+        at("data/borrowers.py", "rank >= cap.max_loans", "rank > cap.max_loans"),
+        outside="tests/unit/data/test_borrowers.py::test_each_borrower_keeps_as_many_loans_as_allowed_side_by_side",
     ),
     mutant(
         "noise draws beyond the intent not charged",
@@ -85,8 +105,8 @@ OUTSIDE_TRAINERS = (
         "epsilon of one round stated for the run",
         at(
             "privacy/accounting/events.py",
-            "event.noise_multiplier] += event.num_steps",
-            "event.noise_multiplier] = event.num_steps",
+            "steps[one_step(event)] += event.num_steps",
+            "steps[one_step(event)] = event.num_steps",
         ),
         outside=_LEDGER_TESTS + "test_epsilon_composes_over_rounds_and_over_closing_and_reopening",
     ),

@@ -19,7 +19,7 @@ from scipy import stats
 from fedcredit.experiment.audit import Claim, canary_scores
 from fedcredit.experiment.spec import Sgd
 from fedcredit.model.network import DefaultNetwork
-from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.events import Event, GaussianSteps, for_rows
 from fedcredit.privacy.auditing.canaries import plant
 from fedcredit.privacy.auditing.tradeoff import ClaimFamily
 from fedcredit.privacy.auditing.verdict import CONSISTENT, CONTRADICTED, POWERLESS, Findings, judge
@@ -126,3 +126,48 @@ def test_mean_lower_bound_over_twenty_runs_is_what_is_promised(num_canaries: int
         audited(trainer("compiled"), seed=seed, num_canaries=num_canaries).deciding.epsilon for seed in range(1, 21)
     ]
     assert float(np.mean(bounds)) >= least
+
+
+def audited_borrowers(
+    local_round: LocalRound, event: Event, *, loans_in_sample: int, samples_in_unit: int, num_canaries: int = 300
+) -> Findings:
+    settings = replace(
+        SETTINGS, clipping_norm=1.0 / loans_in_sample, noise_multiplier=event.noise_multiplier * loans_in_sample
+    )
+    claim = Claim(
+        lenders=("bank",), events=(event,), settings=settings, num_steps=event.num_steps, delta=1e-5, basis="planned",
+        loans_in_sample=loans_in_sample, samples_in_unit=samples_in_unit,
+    )  # fmt: skip
+    coins, sampling, noise, split = (
+        private_stream(fingerprint="fedcredit/audit/test", seed=1, institution="bank", purpose=purpose)
+        for purpose in ("coins", "sampling", "noise", "split")
+    )
+    canaries = plant(
+        num_canaries=num_canaries, clipping_norm=settings.clipping_norm, coins=coins, num_rows=claim.loans_in_unit
+    )
+    scores, _ = canary_scores(local_round, claim, canaries, sampling=sampling, noise=noise)
+    family = ClaimFamily(events=claim.events, delta=claim.delta)
+    return judge(scores, canaries.is_included, family=family, confidence=CONFIDENCE, split=split)
+
+
+def test_sampled_borrowers_keep_their_claim_and_loans_that_do_not_share_the_norm_break_it() -> None:
+    def found(local_round: LocalRound) -> Findings:
+        return audited_borrowers(local_round, EVENT, loans_in_sample=4, samples_in_unit=1)
+
+    honest = found(trainer("compiled"))
+    assert honest.verdict == CONSISTENT
+    assert honest.deciding.epsilon > 0.5
+    alone = mistaken(trainer("compiled"), {"clipping_norm": 1.0, "noise_multiplier": 1.0})
+    assert found(alone).verdict == CONTRADICTED
+
+
+@pytest.mark.long
+def test_loans_of_a_borrower_keep_the_mixtures_claim_and_break_that_of_one_loan() -> None:
+    event = replace(EVENT, noise_multiplier=2.0)
+    honest = audited_borrowers(trainer("compiled"), for_rows(event, 5), loans_in_sample=1, samples_in_unit=5)
+    assert honest.verdict != CONTRADICTED  # 400 canaries see too little to be consistent with a claim as large
+    assert honest.claimed_epsilon == pytest.approx(13.6, abs=0.06)
+    assert honest.deciding.epsilon > 2.06
+    as_one_loan = audited_borrowers(trainer("compiled"), event, loans_in_sample=1, samples_in_unit=5)
+    assert as_one_loan.claimed_epsilon == pytest.approx(2.05, abs=0.006)
+    assert as_one_loan.verdict == CONTRADICTED

@@ -173,11 +173,13 @@ def show(
     picture: Annotated[Path | None, typer.Option(help="with --by: draw the kinds of lenders into this png")] = None,
 ) -> None:
     """Print the records below the folders."""
-    from fedcredit.experiment.record import read_record, record_folders
+    from fedcredit.experiment.record import readable_records, record_folders
     from fedcredit.experiment.show import print_run, print_study
 
-    places = record_folders(folders)
-    records = [read_record(place) for place in places]
+    found, warnings = readable_records(record_folders(folders))
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    records = [record for _, record in found]
     if by is not None:
         from fedcredit.experiment.by_group import group_table
         from fedcredit.experiment.show import TableView
@@ -188,7 +190,7 @@ def show(
     elif len(records) == 1 and against is None:
         from fedcredit.experiment.report import report_of
 
-        print_run(records[0], console(), report=report_of(records[0], places[0]))
+        print_run(records[0], console(), report=report_of(records[0], found[0][0]))
     else:
         print_study(records, console(), against=against)
 

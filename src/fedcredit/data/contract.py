@@ -1,7 +1,8 @@
 """The contract table: the public constants of a federation, frozen before round 1.
 
 Rates, divisors, weights and step counts come from this table and from nowhere else at run time.
-The number of training loans of each lender is declared public under the zero-out relation.
+The number of training loans of each lender (of borrowers, where these are sampled) is declared public under the
+zero-out relation.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from fedcredit.experiment.spec import FixedSteps, LocalEpochs
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """The public constants of one lender."""
+    """The public constants of one lender; ``num_loans`` counts borrowers where these are sampled and not loans."""
 
     institution: str
     num_loans: int
@@ -61,7 +62,7 @@ def draw_up(
     """Draw up the contract table from public counts and the training config.
 
     Args:
-        num_loans: training loans of each lender, at least 1.
+        num_loans: training loans of each lender, or borrowers where these are sampled, at least 1.
         local: how many local steps a round has, and at which rate.
         weights: ``"by_size"`` (n_k / n), ``"uniform"`` (1 / K), or a number above 0 for each lender.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.data.borrowers import BorrowerCap, capped, check_borrower_key
 from fedcredit.data.encoding import encode
 from fedcredit.data.kept import computed
 from fedcredit.data.keys import keyed_uniforms
@@ -27,17 +28,24 @@ class Loans:
     """Encoded loans.
 
     ``features`` is ``[loans, features]``, ``default`` is 0 or 1, ``[loans]``, and ``rows`` are their
-    places in the portfolio, ``[loans]``.
+    places in the portfolio, ``[loans]``. Where borrowers are sampled and not loans, a borrower's loans lie side by
+    side and ``borrower_starts`` says where each borrower's begin, with the end, ``[borrowers + 1]``.
     """
 
     features: NDArray[np.float32]
     default: NDArray[np.float32]
     rows: NDArray[np.int64]
+    borrower_starts: NDArray[np.int64] | None = None
 
     @property
     def num_loans(self) -> int:
         """How many loans there are."""
         return len(self.default)
+
+    @property
+    def num_sampled(self) -> int:
+        """How many loans, or borrowers, a step samples from: the number that a contract declares public."""
+        return self.num_loans if self.borrower_starts is None else len(self.borrower_starts) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,20 +88,36 @@ def build_institutions(experiment: spec.Experiment, portfolio: Portfolio) -> tup
     """Deal out, split and encode a portfolio; asked again for the same, the lenders are shared, not copied.
 
     Args:
-        experiment: the experiment; ``partition``, ``split`` and ``split_seed`` are read.
+        experiment: the experiment; ``partition``, ``split``, ``split_seed`` and the bound on a borrower's loans are
+            read.
         portfolio: the loans.
 
     Returns:
         The lenders, sorted by name.
 
     Raises:
-        InputError: if the loans cannot be dealt out, or a lender would have no loan to train on.
+        InputError: if the loans cannot be dealt out, a lender would have no loan to train on, or borrowers are to
+            be protected of whom nothing is known.
     """
     how, held_out, seed = experiment.partition, experiment.split, experiment.split_seed
-    return computed(portfolio, "institutions", (how, held_out, seed), lambda: _build(portfolio, how, held_out, seed))
+    cap = _cap(experiment, portfolio)
+    return computed(
+        portfolio, "institutions", (how, held_out, seed, cap), lambda: _build(portfolio, how, held_out, seed, cap)
+    )
 
 
-def _build(portfolio: Portfolio, how: spec.Partition, held_out: spec.Split, seed: int) -> tuple[Institution, ...]:
+def _cap(experiment: spec.Experiment, portfolio: Portfolio) -> BorrowerCap | None:
+    privacy = experiment.privacy
+    if privacy.max_loans_per_borrower is None:
+        return None
+    check_borrower_key(portfolio)
+    is_joint = privacy.borrower_mechanism == "borrower_sampling"
+    return BorrowerCap(max_loans=privacy.max_loans_per_borrower, is_joint=is_joint, seed=experiment.split_seed)
+
+
+def _build(
+    portfolio: Portfolio, how: spec.Partition, held_out: spec.Split, seed: int, cap: BorrowerCap | None
+) -> tuple[Institution, ...]:
     lenders = partition(portfolio, how, seed=seed)
     parts = split(portfolio, seed=seed, how=held_out)
     features = computed(portfolio, "features", None, lambda: encode(portfolio))
@@ -104,11 +128,13 @@ def _build(portfolio: Portfolio, how: spec.Partition, held_out: spec.Split, seed
     is_in = {part: _membership(rows, len(default)) for part, rows in parts.items()}
 
     def loans(rows: NDArray[np.int64], part: str) -> Loans:
-        own = rows[is_in[part][rows]]
+        own, starts = rows[is_in[part][rows]], None
+        if cap is not None and part == "train":
+            own, starts = capped(own, portfolio, cap)
         chosen = features[own], default[own]
-        for array in (*chosen, own):
+        for array in (*chosen, own, *(() if starts is None else (starts,))):
             array.flags.writeable = False
-        return Loans(features=chosen[0], default=chosen[1], rows=own)
+        return Loans(features=chosen[0], default=chosen[1], rows=own, borrower_starts=starts)
 
     institutions = tuple(
         Institution(
@@ -128,11 +154,13 @@ def count_train_loans(experiment: spec.Experiment, portfolio: Portfolio) -> dict
     """Count the loans that each lender would train on, without encoding any.
 
     Args:
-        experiment: the experiment; ``partition``, ``split`` and ``split_seed`` are read.
+        experiment: the experiment; ``partition``, ``split``, ``split_seed`` and the bound on a borrower's loans are
+            read.
         portfolio: the loans.
 
     Returns:
-        Numbers of training loans by lender, sorted by name: those of `build_institutions`.
+        Numbers of training loans by lender, or of borrowers where these are sampled, sorted by name: those of
+        `build_institutions`.
 
     Raises:
         InputError: as `build_institutions`.
@@ -140,7 +168,13 @@ def count_train_loans(experiment: spec.Experiment, portfolio: Portfolio) -> dict
     lenders = partition(portfolio, experiment.partition, seed=experiment.split_seed)
     train = split(portfolio, seed=experiment.split_seed, how=experiment.split)["train"]
     is_train = _membership(train, len(portfolio.default))
-    counts = {name: int(np.count_nonzero(is_train[rows])) for name, rows in sorted(lenders.items())}
+    cap = _cap(experiment, portfolio)
+    counts = {}
+    for name, rows in sorted(lenders.items()):
+        own, starts = rows[is_train[rows]], None
+        if cap is not None:
+            own, starts = capped(own, portfolio, cap)
+        counts[name] = len(own) if starts is None else len(starts) - 1
     _check_train_loans(counts)
     return counts
 

@@ -53,9 +53,16 @@ def partition(portfolio: Portfolio, how: spec.Partition, *, seed: int) -> dict[s
 
 
 def _natural(portfolio: Portfolio, how: spec.NaturalPartition) -> dict[str, NDArray[np.int64]]:
-    if not isinstance(portfolio.schema.column(how.column), KeyColumn | CategoryColumn):
+    try:
+        column = portfolio.schema.column(how.column)
+    except InputError as error:
         raise InputError(
-            f"partition.column is {how.column}, of kind {portfolio.schema.column(how.column).kind}; a natural key is "
+            f"partition.column is {how.column}: {error}; name a key or a category, or deal the loans out, for example "
+            "with partition=dirichlet"
+        ) from None
+    if not isinstance(column, KeyColumn | CategoryColumn):
+        raise InputError(
+            f"partition.column is {how.column}, of kind {column.kind}; a natural key is "
             "a column of kind key or category (kind: bands divides a number)"
         )
     names, inverse, counts = np.unique(portfolio.column(how.column), return_inverse=True, return_counts=True)

@@ -20,14 +20,14 @@ from fedcredit.experiment.spec import Experiment, FixedSteps, Privacy
 from fedcredit.experiment.workers import call_all
 
 if TYPE_CHECKING:
-    from fedcredit.privacy.accounting.events import GaussianSteps
+    from fedcredit.privacy.accounting.events import Event
     from fedcredit.privacy.plan import PrivacyPlan
 
 Given = TypeVar("Given")
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
 Sizes = Mapping[str, int]
-Calibration = tuple[float, float, float, int]
+Calibration = tuple[float, float, float, int, int]
 _LOG = logging.getLogger(__name__)
 _ANY_LENDERS = {"a": 1, "b": 1, "c": 1}
 _POOLED = "pooled"
@@ -70,7 +70,7 @@ def lender_sizes(experiment: Experiment) -> Sizes | None:
         institutions = build_institutions(experiment, load_portfolio(experiment.portfolio))
     except InputError:
         return None
-    return {institution.name: institution.train.num_loans for institution in institutions}
+    return {institution.name: institution.train.num_sampled for institution in institutions}
 
 
 def calibrations(experiment: Experiment, sizes: Sizes) -> list[Calibration]:
@@ -81,7 +81,7 @@ def calibrations(experiment: Experiment, sizes: Sizes) -> list[Calibration]:
         sizes: lender -> training loans.
 
     Returns:
-        Distinct (target epsilon, delta, sampling probability, steps); none where the noise is given, or
+        Distinct (target epsilon, delta, sampling probability, steps, rows of a unit); none where the noise is given, or
         where the delta is one that a run refuses.
     """
     privacy = experiment.privacy
@@ -94,7 +94,7 @@ def calibrations(experiment: Experiment, sizes: Sizes) -> list[Calibration]:
         for promise, table in _tables(experiment, sizes)
         for contract in table.contracts
     }  # fmt: skip
-    return sorted(asked)
+    return [(*one, privacy.samples_in_unit) for one in sorted(asked)]
 
 
 def _has_common_rate(experiment: Experiment) -> bool:
@@ -128,9 +128,9 @@ def _tables(experiment: Experiment, sizes: Sizes) -> Iterator[tuple[Privacy, Con
 def _calibrated(asked: Calibration) -> None:
     from fedcredit.privacy.accounting.calibration import calibrate
 
-    target, delta, rate, steps = asked
+    target, delta, rate, steps, rows = asked
     with suppress(ArithmeticError):
-        calibrate(target_epsilon=target, delta=delta, sampling_probability=rate, num_steps=steps)
+        calibrate(target_epsilon=target, delta=delta, sampling_probability=rate, num_steps=steps, max_rows=rows)
 
 
 def _priced(promised: tuple[Experiment, Sizes]) -> None:
@@ -162,7 +162,7 @@ def _priced(promised: tuple[Experiment, Sizes]) -> None:
         )  # fmt: skip
 
 
-def _one_shot(experiment: Experiment, plan: PrivacyPlan, lender: str) -> list[GaussianSteps]:
+def _one_shot(experiment: Experiment, plan: PrivacyPlan, lender: str) -> list[Event]:
     from fedcredit.privacy.accounting.calibration import calibrate
     from fedcredit.privacy.accounting.events import GaussianSteps
     from fedcredit.privacy.budgets import target_of

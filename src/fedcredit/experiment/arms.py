@@ -15,7 +15,7 @@ from fedcredit.experiment.record import RunRecord
 
 _SEEDS = ("seed", "split_seed")
 _MARKET_SEED = "portfolio.market_seed"
-_NOT_MEANING = ("name", "runtime", "trainer", "results_dir")
+_NOT_MEANING = ("name", "runtime", "trainer", "results_dir", "ledger_dir")
 Key = tuple[tuple[str, str], ...]
 
 
@@ -27,16 +27,23 @@ def arm_labels(records: Sequence[RunRecord]) -> list[str]:
 
     Returns:
         One label per record, in their order: the name, and the keys that differ between arms of that
-        name, for example ``"taiwan/loan_level privacy.target_epsilon=2"``.
+        name, for example ``"taiwan/loan_level privacy.target_epsilon=2"``. Runs of one fingerprint by different
+        trainers or runtimes are told apart by these.
     """
     keys = [_key(record) for record in records]
     by_name: dict[str, list[Key]] = {}
     for key, record in zip(keys, records, strict=True):
         by_name.setdefault(record.name, []).append(key)
     differing = {name: _differing(found) for name, found in by_name.items()}
+    computed = [_computed(record) for record in records]
+    by_fingerprint: dict[str, list[Key]] = {}
+    for how, record in zip(computed, records, strict=True):
+        by_fingerprint.setdefault(record.fingerprint, []).append(how)
+    ways = {fingerprint: _differing(found) for fingerprint, found in by_fingerprint.items()}
     labels = []
-    for key, record in zip(keys, records, strict=True):
+    for key, how, record in zip(keys, computed, records, strict=True):
         told = [f"{path}={value}" for path, value in key if path in differing[record.name]]
+        told += [f"{path}={value}" for path, value in how if path in ways[record.fingerprint]]
         labels.append(" ".join([record.name, *told]))
     return labels
 
@@ -63,6 +70,12 @@ def _key(record: RunRecord) -> Key:
     said = without_unsaid(record.experiment)
     meaning = {key: value for key, value in said.items() if key not in (*_NOT_MEANING, *_SEEDS)}
     return tuple(sorted(leaf for leaf in _leaves(meaning, "") if leaf[0] != _MARKET_SEED))
+
+
+def _computed(record: RunRecord) -> Key:
+    """How a run was computed, which its fingerprint leaves out."""
+    how = {key: record.experiment[key] for key in ("runtime", "trainer") if key in record.experiment}
+    return tuple(sorted(_leaves(how, "")))
 
 
 def _differing(keys: Sequence[Key]) -> set[str]:

@@ -1,9 +1,10 @@
 """An audit of what an experiment's trainer releases, step by step, against the epsilon it claims.
 
 The trainer's own local round runs, not a copy of it: its sampling, clipping, noise and divisor, on a table of
-canaries (`fedcredit.privacy.auditing.canaries`). A round has one local step of plain gradient descent from zero
-parameters, so that each released sum can be read off the parameters that come back. Lenders whose rate, steps and
-noise are equal are audited once. No loan is read beyond counting, and no ledger is charged.
+canaries (`fedcredit.privacy.auditing.canaries`), each a loan, or a borrower with as many loans as are kept. A round
+has one local step of plain gradient descent from zero parameters, so that each released sum can be read off the
+parameters that come back. Lenders whose rate, steps and noise are equal are audited once. No loan is read beyond
+counting, and no ledger is charged.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class Claim:
         num_steps: steps of the whole run that are audited.
         delta: the claim's delta.
         basis: where ``events`` come from, in words.
+        loans_in_sample: loans of a borrower that are sampled together, 1 where loans are sampled.
+        samples_in_unit: loans of a borrower that are sampled one by one, 1 where the unit is a loan.
     """
 
     lenders: tuple[str, ...]
@@ -62,6 +65,13 @@ class Claim:
     num_steps: int
     delta: float
     basis: str
+    loans_in_sample: int = 1
+    samples_in_unit: int = 1
+
+    @property
+    def loans_in_unit(self) -> int:
+        """How many rows a canary has."""
+        return self.loans_in_sample * self.samples_in_unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +89,7 @@ class Audit:
     """All that one audit found.
 
     ``confidence`` is that of all verdicts together; each claim is judged at its share of the error rate.
+    ``disagreements`` are between a finished run's record and its ledgers, where no chance plays a part.
     """
 
     name: str
@@ -88,11 +99,12 @@ class Audit:
     seed: int
     confidence: float
     audited: tuple[AuditedClaim, ...]
+    disagreements: tuple[str, ...] = ()
 
     @property
     def is_contradicted(self) -> bool:
-        """Whether any claim is."""
-        return any(item.findings.verdict == CONTRADICTED for item in self.audited)
+        """Whether any claim is, or a ledger says something else than the record of what was drawn."""
+        return bool(self.disagreements) or any(item.findings.verdict == CONTRADICTED for item in self.audited)
 
 
 def planned_claims(experiment: Experiment, *, progress: Progress | None = None) -> tuple[Claim, ...]:
@@ -131,7 +143,32 @@ def charged_claims(record: RunRecord, folder: Path) -> tuple[Claim, ...]:
     experiment = experiment_from_data(record.experiment)
     _check_private(experiment)
     charged = {ledger.institution: ledger.events(FEDERATION) for ledger in read_ledgers(ledger_files(folder))}
-    return _claims(experiment, record.contracts, charged, CHARGED)
+    return _claims(experiment, record.contracts, charged, CHARGED, noise_multiplier=record.noise_multiplier)
+
+
+def disagreements(record: RunRecord, folder: Path) -> tuple[str, ...]:
+    """Compare the noise that a finished run says it drew with the noise that its ledgers were charged for.
+
+    Args:
+        record: the run.
+        folder: its results folder.
+
+    Returns:
+        One sentence for each lender where they differ.
+
+    Raises:
+        InputError: if a ledger is missing or does not verify.
+    """
+    found = []
+    for ledger in read_ledgers(ledger_files(folder)):
+        drawn = record.noise_multiplier.get(ledger.institution)
+        charged = sorted({event.noise_multiplier for event in ledger.events(FEDERATION)})
+        if charged != [drawn]:
+            found.append(
+                f"{ledger.institution}: the record says noise multiplier {drawn}, its ledger was charged for "
+                f"{', '.join(map(str, charged)) or 'nothing'}"
+            )
+    return tuple(found)
 
 
 def audit(
@@ -168,7 +205,10 @@ def audit(
     for number, claim in enumerate(claims, start=1):
         family = ClaimFamily(events=claim.events, delta=claim.delta)
         streams = {name: _stream(claim, seed, name) for name in ("coins", "sampling", "noise", "split")}
-        canaries = plant(num_canaries=num_canaries, clipping_norm=claim.settings.clipping_norm, coins=streams["coins"])
+        canaries = plant(
+            num_canaries=num_canaries, clipping_norm=claim.settings.clipping_norm, coins=streams["coins"],
+            num_rows=claim.loans_in_unit,
+        )  # fmt: skip
         scores, num_draws = canary_scores(
             found, claim, canaries, sampling=streams["sampling"], noise=streams["noise"],
             progress=None if progress is None else _stage(progress, number, len(claims)),
@@ -208,17 +248,22 @@ def canary_scores(
     network = DefaultNetwork(num_features=num_canaries, hidden=())
     start = np.zeros(network.num_parameters, dtype=np.float32)
     settings = replace(claim.settings, num_steps=1, optimiser=Sgd(learning_rate=1.0), proximal_weight=0.0)
-    unit = -settings.divisor / settings.clipping_norm
+    together = claim.loans_in_sample
+    unit = -settings.divisor / (settings.clipping_norm * together)
+    starts = np.arange(0, len(canaries.default) + 1, together) if together > 1 else None
     scores, num_draws = np.zeros(num_canaries), 0
     for server_round in range(1, claim.num_steps + 1):
         outcome = local_round(
             network, start, canaries.features, canaries.default, settings=settings,
-            streams=RoundStreams(sampling=sampling, noise=noise, server_round=server_round),
+            streams=RoundStreams(
+                sampling=sampling, noise=noise, server_round=server_round, borrower_starts=starts
+            ),
         )  # fmt: skip
         num_draws += outcome.num_noise_draws
         scores += log_likelihood_ratios(
             unit * outcome.parameters[:num_canaries].astype(np.float64),
-            sampling_probability=settings.sampling_probability, noise_multiplier=settings.noise_multiplier,
+            sampling_probability=settings.sampling_probability,
+            noise_multiplier=settings.noise_multiplier / together, max_rows=claim.samples_in_unit,
         )  # fmt: skip
         if progress is not None and (server_round % _SAYS_EVERY == 0 or server_round == claim.num_steps):
             progress(server_round, claim.num_steps)
@@ -226,28 +271,44 @@ def canary_scores(
 
 
 def _claims(
-    experiment: Experiment, contracts: Sequence[Contract], events: Mapping[str, Events], basis: str
+    experiment: Experiment,
+    contracts: Sequence[Contract],
+    events: Mapping[str, Events],
+    basis: str,
+    *,
+    noise_multiplier: Mapping[str, float] | None = None,
 ) -> tuple[Claim, ...]:
-    plan = plan_privacy(
-        experiment.privacy, ContractTable(contracts=tuple(contracts)), num_rounds=experiment.training.num_rounds
-    )
+    """Group lenders; the noise of a finished run is what its record says, and is not calibrated again."""
+    known_noise = {"target_epsilon": None, "noise_multiplier": 1.0}
+    privacy = experiment.privacy if noise_multiplier is None else experiment.privacy.model_copy(update=known_noise)
+    plan = plan_privacy(privacy, ContractTable(contracts=tuple(contracts)), num_rounds=experiment.training.num_rounds)
+    drawn = plan.noise_multiplier if noise_multiplier is None else noise_multiplier
     groups: dict[tuple[object, ...], Claim] = {}
     for contract in contracts:
         name, planned = contract.institution, plan.events[contract.institution]
-        known = groups.get((planned, events[name]))
-        groups[planned, events[name]] = Claim(
+        settings = replace(local_settings(experiment, contract, plan), noise_multiplier=drawn[name])
+        group = (planned, drawn[name], events[name])
+        known = groups.get(group)
+        groups[group] = Claim(
             lenders=(*(known.lenders if known else ()), name),
             events=events[name],
-            settings=known.settings if known else local_settings(experiment, contract, plan),
+            settings=known.settings if known else settings,
             num_steps=planned.num_steps,
             delta=plan.target_delta,
             basis=basis,
+            loans_in_sample=experiment.privacy.loans_in_sample,
+            samples_in_unit=experiment.privacy.samples_in_unit,
         )
     return tuple(groups.values())
 
 
 def _check_private(experiment: Experiment) -> None:
     privacy = experiment.privacy
+    if experiment.mode != "simulated":
+        raise InputError(
+            f"{experiment.name} has mode {experiment.mode}, and an audit goes through the seeded rounds of a trainer; "
+            "audit the same experiment with mode=simulated"
+        )
     if not privacy.is_private or privacy.noise_multiplier == 0.0:
         raise InputError(
             f"{experiment.name} claims no finite epsilon, so there is nothing to audit; "

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedcredit.errors import InputError
-from fedcredit.experiment.audit import Audit, audit, charged_claims, planned_claims
+from fedcredit.experiment.audit import Audit, audit, charged_claims, disagreements, planned_claims
 from fedcredit.experiment.display import RunDisplay
 from fedcredit.experiment.record import RECORD_FILE, read_record
 from fedcredit.experiment.spec import Experiment
@@ -47,7 +47,7 @@ def audit_words(
     Raises:
         InputError: if there is nothing to audit, or overrides come with a results folder.
     """
-    place = Path(words[0])
+    place, differing = Path(words[0]), tuple[str, ...]()
     with RunDisplay(enabled=True) as display:
         if (place / RECORD_FILE).is_file():
             if len(words) > 1:
@@ -57,6 +57,7 @@ def audit_words(
                 )
             record = read_record(place)
             experiment, claims = experiment_from_data(record.experiment), charged_claims(record, place)
+            differing = disagreements(record, place)
         else:
             if place.is_dir():
                 raise InputError(f"{place} is no folder of one finished run: it has no {RECORD_FILE}")
@@ -66,5 +67,6 @@ def audit_words(
             claims, experiment=experiment, num_canaries=num_canaries, confidence=confidence, seed=seed,
             progress=display.stage,
         )  # fmt: skip
+    found = replace(found, disagreements=differing)
     study, arm = experiment.name.split("/")
     return FinishedAudit(audit=found, folder=Path(experiment.results_dir) / _FOLDER / study / arm)

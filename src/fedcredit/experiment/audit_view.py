@@ -59,6 +59,8 @@ def print_audit(audit: Audit, console: Console) -> None:
         f"not covered: {NOT_COVERED}",
     ):
         console.print(Text(line))
+    for disagreement in audit.disagreements:
+        console.print(Text.assemble((CONTRADICTED, "bold red"), f"  {readable(disagreement)}"))
     for item in audit.audited:
         console.print()
         for line in claim_lines(item):
@@ -127,6 +129,7 @@ def audit_json(audit: Audit) -> str:
         "relation": audit.relation,
         "seed": audit.seed,
         "confidence": audit.confidence,
+        "disagreements": list(audit.disagreements),
         "adversary": ADVERSARY,
         "method": METHOD,
         "not_covered": NOT_COVERED,

@@ -18,7 +18,7 @@ from fedcredit.federation.aggregate import aggregate
 from fedcredit.federation.protocol import release_digest
 from fedcredit.federation.server_optimiser import initial_state, released, server_step
 from fedcredit.model.network import DefaultNetwork
-from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.events import Event
 from fedcredit.privacy.accounting.ledger import PrivacyLedger, Release
 from fedcredit.seeds import private_stream
 from fedcredit.training.contract import LocalRound, LocalSettings, RoundStreams
@@ -30,8 +30,8 @@ Observe = Callable[[int, NDArray[np.float32], NDArray[np.float64]], None]
 class Participant:
     """One body of loans that trains: a lender, or several lenders pooled.
 
-    ``event`` is what one round costs every loan in it (``None`` without privacy) and ``ledgers``
-    those of the lenders that own the loans.
+    ``event`` is what one round costs every loan in it (``None`` without privacy) and ``ledgers`` those of the lenders
+    that own the loans. ``borrower_starts`` says where each borrower's loans begin, if borrowers are sampled.
     """
 
     name: str
@@ -39,8 +39,9 @@ class Participant:
     default: NDArray[np.float32]
     settings: LocalSettings
     weight: float
-    event: GaussianSteps | None
+    event: Event | None
     ledgers: tuple[PrivacyLedger, ...]
+    borrower_starts: NDArray[np.int64] | None = None
 
 
 def server_rule(strategy: Strategy | FlowerStrategy) -> Strategy:
@@ -123,6 +124,7 @@ def _one_round(
             fingerprint=fingerprint, seed=seed, institution=participant.name, purpose=f"{release}.noise"
         ),
         server_round=server_round,
+        borrower_starts=participant.borrower_starts,
     )
     entry = None
     if participant.event is not None:

@@ -10,13 +10,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from fedcredit.privacy.accounting.ledger import PrivacyLedger
+from fedcredit.privacy.accounting.run_ledger import RunLedger
 
 ROUNDS_FILE = "rounds.jsonl"
 _KEY = "ledger_heads"
 
 
-def current_heads(ledgers: Mapping[str, PrivacyLedger]) -> dict[str, str]:
+def current_heads(ledgers: Mapping[str, RunLedger]) -> dict[str, str]:
     """Return the heads of open ledgers, all lines up to them on the disk.
 
     Args:
@@ -28,7 +28,7 @@ def current_heads(ledgers: Mapping[str, PrivacyLedger]) -> dict[str, str]:
     return {name: ledger.settled_head() for name, ledger in ledgers.items()}
 
 
-def with_heads(told: Mapping[str, object], ledgers: Mapping[str, PrivacyLedger]) -> dict[str, object]:
+def with_heads(told: Mapping[str, object], ledgers: Mapping[str, RunLedger]) -> dict[str, object]:
     """Add the heads to a line of ``rounds.jsonl``, where there are ledgers.
 
     Args:

@@ -9,21 +9,25 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedcredit.errors import InputError
+from fedcredit.experiment.deployed import DEPLOYED, KEY_FILE, ledger_folder
 from fedcredit.experiment.ledger_heads import kept_heads
-from fedcredit.experiment.record import RECORD_FILE, RunRecord, read_record
+from fedcredit.experiment.record import RECORD_FILE, RunRecord, read_record, remedy
+from fedcredit.experiment.validate import experiment_from_data
 from fedcredit.experiment.wording import Table, epsilon_text, readable, statement_of
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.chain import BrokenLedgerError, broken
-from fedcredit.privacy.accounting.events import Events, GaussianSteps
+from fedcredit.privacy.accounting.events import Event, Events, rows_of
 from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER, LedgerContent, ledger_path, ledgers_in, read_ledger
 from fedcredit.privacy.accounting.releases import FEDERATION, RELEASES
 
+LOGGER = logging.getLogger("fedcredit.ledger")
 EXPORT_FORMAT = "fedcredit/ledger-export/1"
 _SAME_EPSILON = 1e-6
 _DEFAULT_DELTA = 1e-6
@@ -78,10 +82,13 @@ def ledger_files(place: Path) -> list[LedgerFile]:
     if place.is_file():
         return [LedgerFile(path=place)]
     folder = place.parent if place.name == LEDGER_FOLDER else place
-    if (folder / RECORD_FILE).is_file():
-        return _files_of_a_record(folder, read_record(folder))
+    record = _record_of(folder)
+    if record is not None:
+        return _files_of_a_record(folder, record)
     heads = {ledger_path(folder / LEDGER_FOLDER, name): head for name, head in kept_heads(folder).items()}
     paths = sorted({*ledgers_in(folder), *heads})
+    if not paths and (place / KEY_FILE).is_file():
+        paths = sorted(place.glob("*/*.jsonl"))
     if not paths:
         raise InputError(f"there is no ledger in {place}; name a results folder of a private run, or a ledger file")
     return [LedgerFile(path=path, head=heads.get(path)) for path in paths]
@@ -205,8 +212,21 @@ def export_json(ledgers: Sequence[LedgerContent]) -> str:
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
+def _record_of(folder: Path) -> RunRecord | None:
+    """Return the record beside ledgers; one that cannot be read is said so, and the ledgers stand for themselves."""
+    if not (folder / RECORD_FILE).is_file():
+        return None
+    try:
+        return read_record(folder)
+    except InputError as error:
+        LOGGER.warning("%s; the ledgers are read without it; %s", error, remedy(folder))
+        return None
+
+
 def _files_of_a_record(folder: Path, record: RunRecord) -> list[LedgerFile]:
     statement = statement_of(record)
+    if record.mode == DEPLOYED:
+        return _files_of_datasets(record)
     if statement is None:
         raise InputError(f"{folder}: this run promises no privacy, so it has no ledger; name that of a private run")
     expected = [
@@ -223,6 +243,18 @@ def _files_of_a_record(folder: Path, record: RunRecord) -> list[LedgerFile]:
     known = {file.path for file in expected}
     strangers = [path for path in ledgers_in(folder) if path not in known]
     return [*expected, *(LedgerFile(path=path, institution="no lender of this run") for path in strangers)]
+
+
+def _files_of_datasets(record: RunRecord) -> list[LedgerFile]:
+    """Find, by the digest that each must hold, the ledgers that a deployed run shares with other runs."""
+    folder = ledger_folder(experiment_from_data(record.experiment))
+    files = []
+    for name, head in sorted(record.ledger_heads.items()):
+        file_name = ledger_path(folder, name).name
+        candidates = sorted(folder.glob(f"*/{file_name}")) or [folder / "missing" / file_name]
+        holders = [path for path in candidates if path.is_file() and head.encode() in path.read_bytes()]
+        files.append(LedgerFile(path=(holders or candidates)[0], institution=name, head=head))
+    return files
 
 
 def _verdict(file: LedgerFile) -> Verdict:
@@ -272,7 +304,12 @@ def _spending_row(ledger: LedgerContent, name: str | None, delta: float) -> tupl
 
 def _events_text(events: Events) -> str:
     return (
-        "; ".join(f"{e.num_steps}: {e.sampling_probability:.4g} x {e.noise_multiplier:.4g}" for e in events) or "none"
+        "; ".join(
+            f"{e.num_steps}: {e.sampling_probability:.4g} x {e.noise_multiplier:.4g}"
+            + (f", {rows_of(e)} rows of one borrower" if rows_of(e) > 1 else "")
+            for e in events
+        )
+        or "none"
     )
 
 
@@ -302,9 +339,10 @@ def _rows(ledger: LedgerContent) -> Iterator[dict[str, object]]:
         }
 
 
-def _event(event: GaussianSteps) -> dict[str, float | int]:
+def _event(event: Event) -> dict[str, float | int]:
     return {
         "sampling_probability": event.sampling_probability,
         "noise_multiplier": event.noise_multiplier,
         "num_steps": event.num_steps,
+        "max_rows": rows_of(event),
     }

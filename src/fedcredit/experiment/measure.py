@@ -36,6 +36,26 @@ from fedcredit.privacy.accounting.releases import reference_release
 from fedcredit.privacy.accounting.statement import worst_epsilon
 
 
+def nothing_measured(prepared: Prepared) -> Measured:
+    """Return the measurements of mode deployed: no loan of any lender is looked at.
+
+    Args:
+        prepared: the prepared experiment.
+
+    Returns:
+        Evaluations of no loans.
+    """
+    empty = Scored(pd=np.empty(0), default=np.empty(0, dtype=np.int8))
+    return Measured(
+        evaluation=_evaluate(prepared, {name: empty for name in prepared.contracts.institutions}),
+        own_intercept=None,
+        references={},
+        truth=None,
+        windows={},
+        shock=None,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """The evaluation of a run, with own intercepts where asked, its references, its review, and what is true."""

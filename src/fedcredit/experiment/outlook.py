@@ -193,6 +193,7 @@ def _planned(experiment: Experiment, prepared: Prepared, plan: PrivacyPlan) -> E
         delta=plan.target_delta,
         unit=plan.unit,
         relation=plan.relation,
+        max_loans=experiment.privacy.max_loans_per_borrower,
         mode=experiment.mode,
         covers=f"what is planned: every update over {plan.num_rounds} rounds, and the network made from them; what was "
         "spent is the ledgers' to say",

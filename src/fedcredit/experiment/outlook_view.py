@@ -67,7 +67,8 @@ def lender_plan(outlook: Outlook) -> Table:
     return Table(
         title="Lenders",
         headings=(
-            "no.", "lender", "train loans", "sampling probability", "mean batch", "steps a round", "noise multiplier",
+            "no.", "lender", f"train {outlook.plan.sampled}", "sampling probability", "mean batch", "steps a round",
+            "noise multiplier",
             "noise in the mean gradient", "planned epsilon",
         ),
         num_labels=2,

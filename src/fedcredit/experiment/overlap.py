@@ -1,14 +1,36 @@
-"""How often the same borrower turns up: what borrower keys say, where the table has them."""
+"""How often the same borrower turns up, and where: what borrower keys say, where the table has them."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
 from fedcredit.data.institution import Institution
 from fedcredit.data.portfolio import Portfolio
+from fedcredit.privacy.accounting.holdings import Holding
 from fedcredit.privacy.accounting.statement import Overlap
+
+
+def known_holdings(portfolio: Portfolio, institutions: Sequence[Institution]) -> frozenset[Holding] | None:
+    """List what borrowers have: at which lenders together, and how many training loans at each.
+
+    Args:
+        portfolio: the loans with their borrower keys.
+        institutions: the lenders.
+
+    Returns:
+        The distinct holdings, lenders sorted by name; ``None`` where the schema names no borrower key.
+    """
+    if portfolio.schema.borrower is None:
+        return None
+    held: dict[object, list[tuple[str, int]]] = defaultdict(list)
+    for lender in sorted(institutions, key=lambda institution: institution.name):
+        keys, counts = np.unique(portfolio.borrower[lender.train.rows], return_counts=True)
+        for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
+            held[key].append((lender.name, count))
+    return frozenset(tuple(holding) for holding in held.values())
 
 
 def known_overlap(portfolio: Portfolio, institutions: Sequence[Institution]) -> Overlap | None:

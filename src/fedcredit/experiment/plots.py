@@ -18,7 +18,7 @@ from fedcredit.experiment.canvas import Picture, Theme, draw, label_of, legend_b
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.review_plots import review_pictures
 from fedcredit.experiment.rows import MAX_ROWS, Series, ratio_series, row_picture
-from fedcredit.experiment.wording import SHORT_REFERENCE_NAMES, delta_of, epsilon_of, nearest_pooled
+from fedcredit.experiment.wording import SHORT_REFERENCE_NAMES, delta_of, epsilon_of, nearest_pooled, sampled_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,8 +179,9 @@ def _rows_of(record: RunRecord, *, everyone: str) -> tuple[list[str | None], lis
     numbered = list(enumerate(record.contracts, start=1))
     largest = sorted(numbered, key=lambda item: -item[1].num_loans)[: MAX_ROWS - 1]
     names: list[str | None] = [contract.institution for _, contract in largest]
+    sampled = sampled_by(record)
     labels = [
-        f"{label_of(contract.institution, otherwise=f'lender no. {number}')}\n{contract.num_loans:,} train loans"
+        f"{label_of(contract.institution, otherwise=f'lender no. {number}')}\n{contract.num_loans:,} train {sampled}"
         for number, contract in largest
     ]
     if len(numbered) == 1:

@@ -19,6 +19,7 @@ from fedcredit.data.institution import Institution, build_institutions
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.tables import data_checksum, load_portfolio
 from fedcredit.errors import InputError
+from fedcredit.experiment.deployed import DEPLOYED, keyed_name, ledger_folder
 from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.experiment.spec import Experiment, Trainer
 from fedcredit.experiment.stopping import Stop, planned_stop, spending_cap
@@ -27,12 +28,14 @@ from fedcredit.federation.client import Lender
 from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec, to_pd
 from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER, PrivacyLedger, ledger_path
 from fedcredit.privacy.accounting.releases import FEDERATION
+from fedcredit.privacy.accounting.run_ledger import RunLedger
 from fedcredit.privacy.plan import SERVER, PrivacyPlan
 from fedcredit.privacy.secure_sum import noise_share
 from fedcredit.privacy.terms import agree
 from fedcredit.seeds import Stream, private_stream, public_stream
 from fedcredit.training.contract import LocalSettings
 from fedcredit.training.trainers import computed_by, predictor, trainer
+from fedcredit.training.unseeded import unseeded_round
 
 Progress = Callable[[str, int, int], None]
 SYNC_VARIABLE = "FEDCREDIT_LEDGER_SYNC"
@@ -79,14 +82,14 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
     institutions = build_institutions(experiment, portfolio)
     terms = agree(
         experiment,
-        {institution.name: institution.train.num_loans for institution in institutions},
+        {institution.name: institution.train.num_sampled for institution in institutions},
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
     )
     stop = planned_stop(experiment, terms.plan)
     if stop is not None and stop.after_round == 0:
         raise InputError(f"{stop.reason}. Not even one round fits: raise privacy.epsilon_cap, or the noise")
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
-    checksum = data_checksum(portfolio)
+    checksum = _checksum(experiment, portfolio)
     return Prepared(
         experiment=experiment,
         fingerprint=fingerprint(experiment, data_checksum=checksum),
@@ -99,6 +102,12 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         initial=initial_network(experiment, network),
         stop=stop,
     )
+
+
+def _checksum(experiment: Experiment, portfolio: Portfolio) -> str:
+    """Name the loans for the fingerprint, which the server knows; deployed ones so that no guess can be tested."""
+    plain = data_checksum(portfolio)
+    return keyed_name(ledger_folder(experiment), plain.encode()) if experiment.mode == DEPLOYED else plain
 
 
 def initial_network(experiment: Experiment, network: DefaultNetwork) -> NDArray[np.float32]:
@@ -147,6 +156,9 @@ def predict_pd(
 def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan) -> LocalSettings:
     """Gather the public constants of one lender's local rounds.
 
+    Where borrowers are sampled, each of a borrower's m loans is clipped to C / m, and the noise on the sum is still
+    sigma C: m sigma times the norm of one loan.
+
     Args:
         experiment: the experiment.
         contract: the lender's contract.
@@ -156,12 +168,15 @@ def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan
         The settings; no clipping and no noise where the plan is not private, or the server adds the noise.
     """
     share = noise_share(experiment.privacy, len(plan.events))
+    num_loans = experiment.privacy.loans_in_sample
     return LocalSettings(
         num_steps=contract.local_steps,
         sampling_probability=contract.sampling_probability,
         divisor=contract.divisor,
-        clipping_norm=plan.clipping_norm if plan.lenders_add_noise else float("inf"),
-        noise_multiplier=plan.noise_multiplier[contract.institution] * share if plan.lenders_add_noise else 0.0,
+        clipping_norm=plan.clipping_norm / num_loans if plan.lenders_add_noise else float("inf"),
+        noise_multiplier=(
+            plan.noise_multiplier[contract.institution] * num_loans * share if plan.lenders_add_noise else 0.0
+        ),
         optimiser=experiment.training.optimiser,
         proximal_weight=experiment.training.proximal_weight,
         pos_weight=experiment.network.pos_weight,
@@ -204,7 +219,7 @@ def open_ledgers(
     }
 
 
-def server_noise(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> ServerNoise | None:
+def server_noise(prepared: Prepared, *, ledgers: Mapping[str, RunLedger]) -> ServerNoise | None:
     """Give the server what it needs to add the noise, where it is the one who does.
 
     Args:
@@ -216,6 +231,8 @@ def server_noise(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) ->
     """
     if not prepared.plan.is_private or prepared.plan.lenders_add_noise:
         return None
+    ledger = ledgers[SERVER]
+    assert isinstance(ledger, PrivacyLedger), "a server adds noise in mode simulated alone"
     return ServerNoise(
         event=prepared.plan.round_event(SERVER),
         clipping_norm=prepared.plan.clipping_norm,
@@ -223,12 +240,12 @@ def server_noise(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) ->
         computed_by=trainer_name(prepared.experiment.trainer, prepared.network),
         noise=_stream(prepared, SERVER, "server_noise"),
         cohorts=_stream(prepared, SERVER, "server_cohorts"),
-        ledger=ledgers[SERVER],
+        ledger=ledger,
         cap=spending_cap(prepared.experiment),
     )
 
 
-def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict[str, Lender]:
+def lenders(prepared: Prepared, *, ledgers: Mapping[str, RunLedger]) -> dict[str, Lender]:
     """Give every institution what it needs to answer the server.
 
     Args:
@@ -239,6 +256,7 @@ def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict
         Lenders by name.
     """
     experiment, contract_digest = prepared.experiment, prepared.contracts.digest()
+    unseeded = unseeded_round(experiment.trainer.kind) if experiment.mode == DEPLOYED else None
     return {
         institution.name: Lender(
             institution=institution,
@@ -247,8 +265,8 @@ def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict
             fingerprint=prepared.fingerprint,
             network=prepared.network,
             settings=local_settings(experiment, prepared.contracts[institution.name], prepared.plan),
-            sampling=_stream(prepared, institution.name, "sampling"),
-            noise=_stream(prepared, institution.name, "noise"),
+            sampling=None if unseeded else _stream(prepared, institution.name, "sampling"),
+            noise=None if unseeded else _stream(prepared, institution.name, "noise"),
             ledger=ledgers.get(institution.name),
             event=prepared.plan.round_event(institution.name) if prepared.plan.lenders_add_noise else None,
             trainer=trainer(experiment.trainer.kind, device=experiment.trainer.device),
@@ -256,6 +274,8 @@ def lenders(prepared: Prepared, *, ledgers: Mapping[str, PrivacyLedger]) -> dict
             computed_by=trainer_name(experiment.trainer, prepared.network),
             cap=spending_cap(experiment),
             update_clipping_norm=experiment.privacy.clipping_norm if experiment.privacy.is_central else None,
+            mode=experiment.mode,
+            unseeded=unseeded,
         )
         for institution in prepared.institutions
     }

@@ -10,44 +10,50 @@ from collections.abc import Sequence
 
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.summary import noise_table, reading_table
-from fedcredit.experiment.wording import PRIVATE_REFERENCES, Table, as_mapping, as_number, epsilon_text, statement_of
+from fedcredit.experiment.who_sees import who_sees_what
+from fedcredit.experiment.wording import (
+    PRIVATE_REFERENCES,
+    Table,
+    as_mapping,
+    as_number,
+    epsilon_text,
+    sampled_by,
+    statement_of,
+)
 from fedcredit.privacy.accounting.statement import EpsilonStatement
 from fedcredit.privacy.budgets import budget_line
 
 PRIVACY_FILE = "privacy.md"
 _MOST_LENDERS = 12
-_UPDATES = {
-    "local": (("a lender's clipped, noised update of a round", "its own", "yes", "no", "no"),),
-    "secure_sum": (
-        ("a lender's clipped update of a round, with its share of the noise", "its own", "no: assumed", "no", "no"),
-        ("the noised sum of a round", "through the network", "yes", "through the network", "no"),
-    ),
-    "central": (
-        ("a lender's clipped update of a round, without noise", "its own", "yes", "no", "no"),
-        ("the noised mean of a round", "through the network", "yes", "through the network", "no"),
-    ),
-}
-_SEES = (
-    ("a loan's columns and outcome", "its own", "no", "no", "no"),
-    ("the shared network of a round", "yes", "yes", "yes", "no"),
-    ("the network after the last round", "yes", "yes", "yes", "if it is published"),
-    ("number of loans, rate, steps, weight and noise of a lender", "yes", "yes", "yes", "yes: public"),
-    ("which lenders answered in a round, and when", "its own", "yes", "no", "no"),
-    ("digest of a lender's ledger", "its own", "yes", "no", "no"),
-    ("a lender's bad rate and mix of loans", "its own", "can be estimated", "can be estimated", "can be estimated"),
-)
 _NOT_COVERED = (
-    "several {unit}s of one borrower at one lender: their losses add up, and no line above adds them",
     "a lender's bad rate and mix: what is hidden is one {unit}, not what a lender's {unit}s have in common. "
     "`fedcredit attack bad_rate` measures how well an honest-but-curious server reads the bad rate off the updates",
-    "figures on validation and test {unit}s, each lender's own intercept and the counts behind borrower keys: this "
-    "simulation reads them in the clear, and in a deployment they would not leave a lender",
     "other runs on the same {unit}s, also those from which columns, settings or seeds were chosen: every run adds up",
-    "somebody who has the seed: noise of a simulated run can be drawn again with it",
-    "floating-point noise: sums are arranged so that rounding stays within the clipping norm; how noise itself is "
-    "rounded is not analysed",
     "theft, subpoena or a lender that shows its {unit}s itself",
 )
+_NOT_COVERED_IN = {
+    "simulated": (
+        "figures on validation and test {unit}s, each lender's own intercept and the counts behind borrower keys: this "
+        "simulation reads them in the clear, and in a deployment they would not leave a lender",
+        "somebody who has the seed: noise of a simulated run can be drawn again with it",
+        "floating-point noise: sums are arranged so that rounding stays within the clipping norm; how noise itself is "
+        "rounded is not analysed",
+    ),
+    "deployed": (
+        "{unit}s that were added to a table or dealt to a lender of another name since: they begin another ledger",
+        "floating-point noise: sums and noise are rounded to a public grid inside the clip margin and each normal is "
+        "the sum of four, which is a mitigation and not a proof",
+        "time: how long a lender takes to answer depends on its batches",
+    ),
+}
+_NOISE_OF = {
+    "simulated": "noise comes from a seed, so the figures hold against those who do not have it.",
+    "deployed": (
+        "sampling and noise come from a key of the operating system that is used once and never kept, so nobody can "
+        "draw them again; seeds name public draws alone. All lenders run in one process on one machine: this is not "
+        "yet a deployment of separate machines."
+    ),
+}
 
 
 def privacy_page(record: RunRecord) -> str:
@@ -74,8 +80,8 @@ def privacy_page(record: RunRecord) -> str:
         ("Parameters", _parameters(record, statement)),
         ("Trust model", _trust(record, statement)),
         ("What is released", _released(record, statement)),
-        ("Who sees what", _who_sees_what(statement)),
-        ("What is not covered", _bullets([line.format(unit=statement.unit) for line in _NOT_COVERED])),
+        ("Who sees what", _markdown(who_sees_what(trust_model=statement.trust, mode=record.mode))),
+        ("What is not covered", _bullets(_not_covered(record, statement))),
     )
     told = "\n\n".join(f"## {number}. {title}\n\n{text}" for number, (title, text) in enumerate(sections, start=1))
     return (
@@ -97,13 +103,36 @@ def _unit(statement: EpsilonStatement) -> str:
         if known is None
         else f"By its keys, read in the clear, {known.text(statement.unit)}."
     )
+    if statement.unit == "borrower":
+        return (
+            "One borrower at one lender, with all its training loans there, of which at most "
+            f"{statement.max_loans} are kept by a public rule. A borrower of several lenders is protected as far as "
+            f"one, two or three of them together (the lines under Parameters). {keys}"
+        )
     return (
         f"One {statement.unit}: one row of a lender's table. A borrower is protected as far as one {statement.unit} at "
         f"each of one, two or three lenders (the lines under Parameters). {keys}"
     )
 
 
+def _not_covered(record: RunRecord, statement: EpsilonStatement) -> list[str]:
+    several = {
+        "loan": "several loans of one borrower at one lender: their losses add up, and only the lines for the worst-"
+        "off borrower of this table, where borrower keys are known, add them",
+        "borrower": "loans of a borrower under another key, and those beyond the ones that are kept, which are not "
+        "trained on",
+    }
+    lines = [line.format(unit=statement.unit) for line in (*_NOT_COVERED, *_NOT_COVERED_IN[record.mode])]
+    return [several[statement.unit], *lines] if statement.unit in several else lines
+
+
 def _relation(statement: EpsilonStatement) -> str:
+    if statement.unit == "borrower":
+        return (
+            f"`{statement.relation}`: all loans of a borrower at a lender are replaced by ones that contribute "
+            "nothing; the numbers of borrowers and of training loans of each lender are public. Replacing a borrower "
+            "by another costs more and is not stated."
+        )
     return (
         f"`{statement.relation}`: a {statement.unit} is replaced by one that contributes nothing; the number of "
         f"{statement.unit}s{'' if statement.unit == 'institution' else ' of each lender'} is public. For "
@@ -113,7 +142,8 @@ def _relation(statement: EpsilonStatement) -> str:
 
 
 def _parameters(record: RunRecord, statement: EpsilonStatement) -> str:
-    accountants = sorted({bound.accountant for bound in (statement.worst, *statement.overlap.values())})
+    actual = [found.epsilon for found in statement.worst_off.values()]
+    accountants = sorted({bound.accountant for bound in (statement.worst, *statement.overlap.values(), *actual)})
     lenders = noise_table(record)
     left_out = len(lenders.rows) - _MOST_LENDERS
     more = f"\n\n{left_out} more lenders are in `institutions.parquet`." if left_out > 0 else ""
@@ -121,15 +151,29 @@ def _parameters(record: RunRecord, statement: EpsilonStatement) -> str:
     told = "" if budgets is None else f"Targets differ: {budgets}. "
     return (
         f"{told}Delta {statement.target_delta:g} for every figure; upper bounds by {' and '.join(accountants)}. "
-        f"All noise is Gaussian, {_clipped(statement)}.\n\n"
-        f"{_markdown(reading_table(statement))}\n\n{_markdown(lenders, most=_MOST_LENDERS)}{more}"
+        f"All noise is Gaussian, {_clipped(record, statement)}.\n\n"
+        f"{_markdown(reading_table(statement))}\n\n{_worst_off(statement)}"
+        f"{_markdown(lenders, most=_MOST_LENDERS)}{more}"
     )
 
 
-def _clipped(statement: EpsilonStatement) -> str:
+def _worst_off(statement: EpsilonStatement) -> str:
+    lines = statement.worst_off_lines()
+    return f"{_bullets(lines)}\n\n" if lines else ""
+
+
+def _clipped(record: RunRecord, statement: EpsilonStatement) -> str:
     if statement.unit == "institution":
         return "added by the server to the mean of updates that are clipped to one norm as a whole"
-    return f"on gradients of one {statement.unit} clipped to one norm, in batches drawn by Poisson sampling"
+    if statement.unit != "borrower":
+        clipped = f"of one {statement.unit} clipped to one norm"
+    elif sampled_by(record) == "borrowers":
+        clipped = (
+            f"of each loan clipped to 1/{statement.max_loans} of one norm, all loans of a sampled borrower together"
+        )
+    else:
+        clipped = f"of each loan clipped to one norm and priced for {statement.max_loans} loans sampled one by one"
+    return f"on gradients {clipped}, in batches drawn by Poisson sampling"
 
 
 def _promised(record: RunRecord) -> tuple[dict[str, float], float | None]:
@@ -168,7 +212,7 @@ def _trust(record: RunRecord, statement: EpsilonStatement) -> str:
 
 
 def _mode(record: RunRecord) -> str:
-    return f"Mode {record.mode}: noise comes from a seed, so the figures hold against those who do not have it."
+    return f"Mode {record.mode}: {_NOISE_OF[record.mode]}"
 
 
 def _released(record: RunRecord, statement: EpsilonStatement) -> str:
@@ -180,18 +224,6 @@ def _released(record: RunRecord, statement: EpsilonStatement) -> str:
             "what they cost, for the case that they are published too"
         )
     return _bullets([*lines, "what each release cost: `fedcredit ledger show` on this folder"])
-
-
-def _who_sees_what(statement: EpsilonStatement) -> str:
-    return _markdown(
-        Table(
-            title="",
-            headings=("what", "the lender", "the server", "other lenders", "outsiders"),
-            num_labels=1,
-            rows=(_SEES[0], *_UPDATES[statement.trust], *_SEES[1:]),
-            notes=("In a simulation all parties are one program; the table says who would see what if they were not.",),
-        )
-    )
 
 
 def _markdown(table: Table, *, most: int | None = None) -> str:

@@ -208,6 +208,47 @@ def record_folders(folders: Sequence[Path]) -> list[Path]:
     return sorted(found)
 
 
+def readable_records(places: Sequence[Path]) -> tuple[list[tuple[Path, RunRecord]], list[str]]:
+    """Read the records of several runs, and say which cannot be read instead of giving up on all.
+
+    Args:
+        places: results folders of finished runs.
+
+    Returns:
+        Folders with their records, and one warning for each that cannot be read.
+
+    Raises:
+        InputError: if none can be read.
+    """
+    found, warnings = [], []
+    for place in places:
+        try:
+            found.append((place, read_record(place)))
+        except InputError as error:
+            if len(places) == 1:
+                raise InputError(f"{error}; {remedy(place)}") from error
+            warnings.append(f"{place / RECORD_FILE} cannot be read and is left out; {remedy(place)}")
+    if not found:
+        raise InputError(f"none of {len(places)} records can be read; {remedy(places[0])}")
+    return found, warnings
+
+
+def remedy(place: Path) -> str:
+    """Say what to do about a record that cannot be read, without losing anything.
+
+    Args:
+        place: its results folder.
+
+    Returns:
+        A clause.
+    """
+    folder = place if place.is_dir() else place.parent
+    return (
+        f"restore it from a copy, or rename it to {RECORD_FILE}.broken and run {folder / 'experiment.yaml'} again; its "
+        "ledgers stay as they are"
+    )
+
+
 def to_jsonable(value: object) -> JsonValue:
     """Turn dataclasses, numpy values, tuples and non-finite numbers into plain JSON values.
 

@@ -10,7 +10,7 @@ the borrowers' balances at other lenders would add to those trees, and ``oracle`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -153,6 +153,7 @@ def _lender(
         weight=weight,
         event=prepared.plan.round_event(name) if ledgers else None,
         ledgers=(ledgers[name],) if ledgers else (),
+        borrower_starts=loans.borrower_starts,
     )
 
 
@@ -160,7 +161,7 @@ def _pooled(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
     """Train on all loans in one place, at the noise that the same epsilon (the smallest of several) asks for there."""
     training = prepared.experiment.training
     loans = _pool(prepared)
-    contracts = draw_up({POOLED: loans.num_loans}, local=training.local, weights="uniform")
+    contracts = draw_up({POOLED: loans.num_sampled}, local=training.local, weights="uniform")
     plan = _pooled_plan(prepared, contracts)
     participant = Participant(
         name=POOLED,
@@ -170,6 +171,7 @@ def _pooled(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
         weight=1.0,
         event=plan.round_event(POOLED) if ledgers else None,
         ledgers=tuple(ledgers.values()),
+        borrower_starts=loans.borrower_starts,
     )
     parameters = _train(
         prepared, prepared.network, prepared.initial, [participant], REFERENCE_POOLED, num_rounds=plan.num_rounds
@@ -188,13 +190,14 @@ def _one_shot(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Score
     """Sum one noisy release per lender; the price is that of the run, spent at once."""
     cap = prepared.portfolio.schema.row_norm_cap
     prior = prepared.experiment.network.prior_bad_rate
+    num_loans = prepared.experiment.privacy.max_loans_per_borrower or 1
     total: NDArray[np.float64] | float = 0.0
     variance = 0.0
     for institution in prepared.institutions:
         released = one_shot.statistics(institution.train.features, institution.train.default, prior=prior)
         if ledgers:
             multiplier = _one_shot_multiplier(prepared, institution.name)
-            deviation = multiplier * one_shot.sensitivity(cap)
+            deviation = multiplier * one_shot.sensitivity(cap) * num_loans
             released = released + deviation * _one_shot_noise(
                 prepared, institution.name, ledgers[institution.name], multiplier, released.size
             )
@@ -334,7 +337,18 @@ def _pool(prepared: Prepared) -> Loans:
         features=np.concatenate([part.features for part in parts]),
         default=np.concatenate([part.default for part in parts]),
         rows=np.concatenate([part.rows for part in parts]),
+        borrower_starts=_starts([part.borrower_starts for part in parts]),
     )
+
+
+def _starts(parts: Sequence[NDArray[np.int64] | None]) -> NDArray[np.int64] | None:
+    """Line up where borrowers' loans begin; a borrower of several lenders is one unit at each of them."""
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None
+    before = np.cumsum([0, *(part[-1] for part in found)])
+    places = [part[:-1] + shift for part, shift in zip(found, before[:-1], strict=True)]
+    return np.concatenate([*places, before[-1:]])
 
 
 def _train(

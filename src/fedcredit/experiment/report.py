@@ -15,6 +15,7 @@ from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import study_tables
 from fedcredit.experiment.review_tables import review_tables
 from fedcredit.experiment.study import in_order
+from fedcredit.experiment.study_review import study_review_table
 from fedcredit.experiment.summary import (
     headline,
     lender_table,
@@ -143,7 +144,8 @@ def study_report(records: Sequence[RunRecord], *, against: str | None = None) ->
     """
     from fedcredit.experiment.study_plots import study_pictures
 
-    arms = study_tables(records, against=against)
+    review = study_review_table(records)
+    arms = [*study_tables(records, against=against), *([] if review is None else [review])]
     ordered = in_order(records)
     studies = sorted({record.name.partition("/")[0] for record in ordered})
     of_markets = all(record.truth is not None for record in ordered)

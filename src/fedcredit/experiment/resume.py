@@ -9,7 +9,7 @@ from pathlib import Path
 from fedcredit.experiment.prepare import Prepared, trainer_name
 from fedcredit.federation.checkpoint import CHECKPOINT_FILE, CheckpointError, Owner, read_checkpoint, set_aside
 from fedcredit.federation.snapshot import Snapshot
-from fedcredit.privacy.accounting.ledger import PrivacyLedger
+from fedcredit.privacy.accounting.run_ledger import RunLedger
 
 LOGGER = logging.getLogger("fedcredit.resume")
 
@@ -27,7 +27,7 @@ def owner_of(prepared: Prepared) -> Owner:
     return Owner(fingerprint=prepared.fingerprint, computed_by=computed_by)
 
 
-def last_snapshot(prepared: Prepared, folder: Path, ledgers: Mapping[str, PrivacyLedger]) -> Snapshot | None:
+def last_snapshot(prepared: Prepared, folder: Path, ledgers: Mapping[str, RunLedger]) -> Snapshot | None:
     """Return where an interrupted run stands.
 
     A checkpoint that is damaged or of another run is moved aside and said so; the run then begins again at round 1,

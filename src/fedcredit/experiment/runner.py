@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from fedcredit.errors import InputError
+from fedcredit.experiment.deployed import DEPLOYED, dataset_lines, open_accounts, withheld
 from fedcredit.experiment.display import RunDisplay
 from fedcredit.experiment.environment import environment
 from fedcredit.experiment.files import RunFolder, run_folder
 from fedcredit.experiment.ledger_heads import current_heads, kept_heads, with_heads
-from fedcredit.experiment.measure import Measured, measure
-from fedcredit.experiment.overlap import known_overlap
+from fedcredit.experiment.measure import Measured, measure, nothing_measured
+from fedcredit.experiment.overlap import known_holdings, known_overlap
 from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare, server_noise
-from fedcredit.experiment.record import RunRecord, read_record, to_jsonable, write_record
+from fedcredit.experiment.record import RunRecord, read_record, remedy, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.resume import forget, last_snapshot, owner_of
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
@@ -34,6 +36,7 @@ from fedcredit.model.network import to_arrays
 from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import FEDERATION
+from fedcredit.privacy.accounting.run_ledger import RunAccount, RunLedger
 from fedcredit.privacy.accounting.statement import EpsilonStatement, state, worst_epsilon
 from fedcredit.privacy.budgets import budget_line
 from fedcredit.privacy.plan import SERVER
@@ -42,11 +45,15 @@ from fedcredit.training.trainers import computed_by, trainer
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Ledgers = Mapping[str, PrivacyLedger]
+Ledgers = Mapping[str, RunLedger]
 OnRound = Callable[[RoundRecord], None]
 _NOT_COVERED = (
     "not covered: figures on validation and test loans, own intercepts, and bad rates, which this simulation reads "
     "in the clear"
+)
+_NOTHING_ELSE = (
+    "nothing else about private loans leaves a lender; runs of other modes, and loans that were added to a table or "
+    "dealt to a lender of another name, are not in that total"
 )
 _SYNCS_A_RUN = 4
 _FIT = ("num_loans", "auc", "log_loss", "mean_pd", "bad_rate")
@@ -87,7 +94,7 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
         with folder.locked(), ExitStack() as stack:
             if folder.is_finished:
                 return _read_back(folder, report=report)
-            ledgers = open_ledgers(prepared, folder=folder.path, heads=kept_heads(folder.path))
+            ledgers = _open(prepared, folder)
             for ledger in ledgers.values():
                 stack.enter_context(ledger)
             if not resume:
@@ -96,16 +103,33 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
             _begin(folder, prepared)
             trained = _train(prepared, folder, ledgers, display, start)
             seconds["train"] = time.perf_counter() - started - seconds["prepare"]
-            done = replace(prepared, plan=prepared.plan.through(prepared.num_rounds))
-            measured = measure(done, trained.result.parameters, ledgers=ledgers, progress=display.stage)
+            measured = _measured(prepared, trained, ledgers, display)
             seconds["total"] = time.perf_counter() - started
             record = _record(prepared, trained, measured, ledgers, seconds)
             _finish(folder, prepared, trained, record, report=report)
     return record
 
 
+def _open(prepared: Prepared, folder: RunFolder) -> Ledgers:
+    heads = kept_heads(folder.path)
+    if prepared.experiment.mode == DEPLOYED:
+        return open_accounts(prepared, heads=heads)
+    return open_ledgers(prepared, folder=folder.path, heads=heads)
+
+
+def _measured(prepared: Prepared, trained: _Trained, ledgers: Ledgers, display: RunDisplay) -> Measured:
+    seeded = {name: ledger for name, ledger in ledgers.items() if isinstance(ledger, PrivacyLedger)}
+    if prepared.experiment.mode == DEPLOYED:
+        return nothing_measured(prepared)
+    done = replace(prepared, plan=prepared.plan.through(prepared.num_rounds))
+    return measure(done, trained.result.parameters, ledgers=seeded, progress=display.stage)
+
+
 def _read_back(folder: RunFolder, *, report: bool) -> RunRecord:
-    record = read_record(folder.path)
+    try:
+        record = read_record(folder.path)
+    except InputError as error:
+        raise InputError(f"{error}; nothing was changed: {remedy(folder.path)}") from error
     if report:
         from fedcredit.experiment.report import report_of
 
@@ -238,7 +262,7 @@ def _record(
         windows=measured.windows,
         shock=measured.shock,
         review=measured.review,
-        remarks=remarks(experiment, row_norm_cap=prepared.portfolio.schema.row_norm_cap),
+        remarks=(*withheld(experiment), *remarks(experiment, row_norm_cap=prepared.portfolio.schema.row_norm_cap)),
         seconds=seconds,
         environment={
             **environment(),
@@ -250,6 +274,7 @@ def _record(
 
 def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
     privacy = prepared.experiment.privacy
+    hidden = privacy.is_central or prepared.experiment.mode == DEPLOYED
     spent = {name: ledger.events(FEDERATION) for name, ledger in ledgers.items()}
     return state(
         spent,
@@ -258,7 +283,7 @@ def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
         relation=privacy.neighboring_relation,
         mode=prepared.experiment.mode,
         covers=_covers(prepared),
-        known_overlap=None if privacy.is_central else known_overlap(prepared.portfolio, prepared.institutions),
+        known_overlap=None if hidden else known_overlap(prepared.portfolio, prepared.institutions),
         trust=trust_of(prepared.experiment),
         notes=trust_notes(
             prepared.experiment,
@@ -267,6 +292,8 @@ def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
             num_parameters=prepared.network.num_parameters,
         ),
         collusion=collusion(prepared.experiment, spent),
+        holdings=None if hidden else known_holdings(prepared.portfolio, prepared.institutions),
+        max_loans=privacy.max_loans_per_borrower,
     )
 
 
@@ -301,6 +328,9 @@ def _covers(prepared: Prepared) -> str:
 
 def _beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonStatement) -> list[str]:
     """Say what the headline leaves out: the run's own private references, and other runs."""
+    accounts = {name: ledger for name, ledger in ledgers.items() if isinstance(ledger, RunAccount)}
+    if accounts:
+        return [*dataset_lines(accounts, delta=statement.target_delta), _NOTHING_ELSE]
     spent = {name: ledger.events() for name, ledger in ledgers.items()}
     everything = worst_epsilon(spent, delta=statement.target_delta).value
     privacy = prepared.experiment.privacy
@@ -310,7 +340,7 @@ def _beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonStat
         return rest
     return [
         f"with the private references of this run released too: epsilon {epsilon_text(everything)} "
-        "for a borrower with one loan at one lender",
+        f"for a borrower {'' if statement.unit == 'borrower' else 'with one loan '}at one lender",
         *rest,
     ]
 

@@ -21,6 +21,7 @@ from fedcredit.experiment.wording import (
     interval_text,
     level_text,
     readable,
+    sampled_by,
     with_interval,
 )
 from fedcredit.privacy.accounting.statement import EpsilonStatement, at_lenders, target_of
@@ -47,7 +48,12 @@ def headline(record: RunRecord) -> tuple[tuple[str, str], ...]:
             "mean PD / bad rate" + level_text(overall.mean_pd_over_bad_rate_interval),
             with_interval(overall.mean_pd_over_bad_rate, overall.mean_pd_over_bad_rate_interval, digits=2),
         ),
-        ("held-out loans", f"{overall.num_loans:,} ({overall.num_defaults:,} defaults)"),
+        (
+            "held-out loans",
+            f"{overall.num_loans:,} ({overall.num_defaults:,} defaults)"
+            if record.mode == "simulated"
+            else "not looked at: no figure on private loans leaves a lender",
+        ),
         ("lenders", f"{len(record.contracts):,}"),
     )
 
@@ -94,6 +100,7 @@ def lender_table(record: RunRecord) -> Table:
     beside = [name for name in ("alone", "pooled") if name in record.references]
     others = [record.references[name].evaluation.institutions for name in beside]
     own = None if record.own_intercept is None else record.own_intercept.institutions
+    sampled = f"train {sampled_by(record)}"
     rows = []
     for number, contract in enumerate(record.contracts, start=1):
         name = contract.institution
@@ -113,14 +120,14 @@ def lender_table(record: RunRecord) -> Table:
     return Table(
         title="Lenders",
         headings=(
-            "no.", "lender", "train loans", "held-out loans", "defaults", "bad rate", "AUC federated", "AUC interval",
+            "no.", "lender", sampled, "held-out loans", "defaults", "bad rate", "AUC federated", "AUC interval",
             *(f"AUC {SHORT_REFERENCE_NAMES[name]}" for name in beside), "mean PD / bad rate", "ratio interval",
             *(() if own is None else ("ratio, own intercept",)),
         ),
         num_labels=2,
         rows=tuple(rows),
         notes=(interval_note(record), f"{ABSENT}: a metric that needs a default, or both outcomes, in held-out loans."),
-        droppable=("ratio interval", "held-out loans", "bad rate", "AUC interval", "train loans"),
+        droppable=("ratio interval", "held-out loans", "bad rate", "AUC interval", sampled),
     )  # fmt: skip
 
 
@@ -161,6 +168,10 @@ def noise_table(record: RunRecord) -> Table:
     )  # fmt: skip
 
 
+def _reading_heading(unit: str) -> str:
+    return {"institution": "for", "borrower": "borrower at"}.get(unit, f"borrower with one {unit} at")
+
+
 def reading_table(statement: EpsilonStatement) -> Table:
     """Return each epsilon of the run beside what the best attacker makes of it.
 
@@ -175,7 +186,7 @@ def reading_table(statement: EpsilonStatement) -> Table:
     return Table(
         title="What an attacker makes of it",
         headings=(
-            "for" if statement.unit == "institution" else f"borrower with one {statement.unit} at",
+            _reading_heading(statement.unit),
             f"epsilon (delta {statement.target_delta:g})",
             *(f"recognised at {100 * rate:g} % false alarms" for rate in rates), "advantage", "best guess right",
         ),
@@ -191,7 +202,7 @@ def reading_table(statement: EpsilonStatement) -> Table:
             for count, found in sorted(statement.reading.items())
         ),
         notes=(
-            "Upper bounds for an attacker who sees everything released and knows every other loan. Advantage: "
+            "Upper bounds for an attacker who sees everything released and knows everything else. Advantage: "
             "recognised minus falsely suspected, at best. Best guess: at even odds, where a coin is right 50 %.",
         ),
     )  # fmt: skip

@@ -69,13 +69,23 @@ def _trial(prepared: Prepared, share: float) -> Prepared:
     )
     num_features, cap = prepared.network.num_features, prepared.portfolio.schema.row_norm_cap
     made_up = tuple(
-        _made_up(contract.institution, max(1, round(share * contract.num_loans)), num_features, cap)
+        _made_up(
+            contract.institution,
+            max(1, round(share * contract.num_loans)),
+            num_features,
+            cap,
+            loans_of_borrower=prepared.experiment.privacy.loans_in_sample,
+        )
         for contract in prepared.contracts.contracts
     )
     return replace(prepared, experiment=experiment, fingerprint=_FINGERPRINT, institutions=made_up, stop=None)
 
 
-def _made_up(institution: str, num_loans: int, num_features: int, cap: float) -> Institution:
+def _made_up(
+    institution: str, num_sampled: int, num_features: int, cap: float, *, loans_of_borrower: int
+) -> Institution:
+    """Make loans up; where borrowers are sampled each has as many loans as are kept, which is the slowest case."""
+    num_loans = num_sampled * loans_of_borrower
     stream = private_stream(fingerprint=_FINGERPRINT, seed=0, institution=institution, purpose="made-up loans")
     features = normals(stream, count=num_loans * num_features).reshape(num_loans, num_features)
     features *= cap / np.linalg.norm(features, axis=1, keepdims=True)
@@ -83,6 +93,7 @@ def _made_up(institution: str, num_loans: int, num_features: int, cap: float) ->
         features=features.astype(np.float32),
         default=(uniforms(stream, count=num_loans, step=1) < 0.2).astype(np.float32),
         rows=np.arange(num_loans, dtype=np.int64),
+        borrower_starts=np.arange(0, num_loans + 1, loans_of_borrower) if loans_of_borrower > 1 else None,
     )
     return Institution(name=institution, kind="made up", train=loans, validation=_first(loans), test=_first(loans))
 

@@ -10,7 +10,7 @@ from fedcredit.experiment.spec import Experiment, FractionCohort, PoissonCohort,
 from fedcredit.experiment.wording import PRIVATE_REFERENCES
 from fedcredit.federation.central import expected_share
 from fedcredit.privacy.accounting.accountants import Epsilon
-from fedcredit.privacy.accounting.events import GaussianSteps, merge
+from fedcredit.privacy.accounting.events import Event, merge
 from fedcredit.privacy.plan import SERVER, PrivacyPlan
 from fedcredit.privacy.secure_sum import under_collusion
 
@@ -30,7 +30,7 @@ def trust_of(experiment: Experiment) -> str:
     return experiment.privacy.trust
 
 
-def collusion(experiment: Experiment, ledgers: Mapping[str, Sequence[GaussianSteps]]) -> dict[int, Epsilon]:
+def collusion(experiment: Experiment, ledgers: Mapping[str, Sequence[Event]]) -> dict[int, Epsilon]:
     """Price what other lenders take away when they tell their part of the shared noise.
 
     Args:

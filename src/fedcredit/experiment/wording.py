@@ -93,6 +93,19 @@ def statement_of(record: RunRecord) -> EpsilonStatement | None:
         raise InputError("the record's epsilon statement is not of this version; run the experiment again") from error
 
 
+def sampled_by(record: RunRecord) -> str:
+    """Say what a step of the run sampled, which is what its contracts count.
+
+    Args:
+        record: the run.
+
+    Returns:
+        ``"loans"`` or ``"borrowers"``.
+    """
+    mechanism = as_mapping(record.experiment["privacy"]).get("borrower_mechanism")
+    return "borrowers" if mechanism == "borrower_sampling" else "loans"
+
+
 def delta_of(record: RunRecord) -> float | None:
     """Return the delta at which the run's epsilon holds.
 

@@ -26,7 +26,7 @@ from fedcredit.federation.cohort import cohort
 from fedcredit.federation.protocol import TrainReply, release_digest
 from fedcredit.federation.server_optimiser import initial_state, kept_state, released, restored_state, server_step
 from fedcredit.federation.snapshot import Iterate
-from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.events import Event
 from fedcredit.privacy.accounting.ledger import PrivacyLedger, Release
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.cap import SpendingCap
@@ -43,7 +43,7 @@ _CLIENT_MARGIN = 2.0**-10
 class ServerNoise:
     """What the server needs to protect institutions: its noise, its secret cohorts, and its ledger."""
 
-    event: GaussianSteps
+    event: Event
     clipping_norm: float
     fingerprint: str
     computed_by: str

@@ -40,12 +40,15 @@ from fedcredit.federation.protocol import (
     write_train_reply,
 )
 from fedcredit.model.network import DefaultNetwork, to_pd
-from fedcredit.privacy.accounting.events import GaussianSteps
-from fedcredit.privacy.accounting.ledger import NoiseDrawsError, PrivacyLedger, Release
+from fedcredit.privacy.accounting.events import Event
+from fedcredit.privacy.accounting.ledger import NoiseDrawsError, Release
 from fedcredit.privacy.accounting.releases import FEDERATION
+from fedcredit.privacy.accounting.run_ledger import RunLedger
 from fedcredit.privacy.cap import SpendingCap
+from fedcredit.privacy.entropy import ReleaseKey
 from fedcredit.seeds import Stream
-from fedcredit.training.contract import LocalRound, LocalSettings, PredictLogit, RoundStreams
+from fedcredit.training.contract import LocalOutcome, LocalRound, LocalSettings, PredictLogit, RoundStreams
+from fedcredit.training.unseeded import UnseededRound
 
 if TYPE_CHECKING:
     from fedcredit.data.institution import Institution
@@ -63,7 +66,8 @@ class Lender:
 
     ``event`` is what a round costs its loans, ``None`` where nothing is private; then there is no
     ledger either. ``cap`` is what the lender's training may cost; its ledger refuses a round beyond it.
-    ``update_clipping_norm`` bounds the whole update, where the server adds the noise.
+    ``update_clipping_norm`` bounds the whole update, where the server adds the noise. A deployed lender has no
+    streams: ``unseeded`` draws from a new key at every release.
     """
 
     institution: Institution
@@ -72,16 +76,17 @@ class Lender:
     fingerprint: str
     network: DefaultNetwork
     settings: LocalSettings
-    sampling: Stream
-    noise: Stream
-    ledger: PrivacyLedger | None
-    event: GaussianSteps | None
+    sampling: Stream | None
+    noise: Stream | None
+    ledger: RunLedger | None
+    event: Event | None
     trainer: LocalRound
     predict: PredictLogit
     computed_by: str
     mode: str = SIMULATED
     cap: SpendingCap | None = None
     update_clipping_norm: float | None = None
+    unseeded: UnseededRound | None = None
 
 
 FindLender = Callable[[Context], Lender]
@@ -163,11 +168,7 @@ def answer_train(lender: Lender, content: RecordDict) -> RecordDict:
     request = read_model_request(content, num_parameters=lender.network.num_parameters)
     _check_experiment(lender, request.fingerprint)
     release = _intend(lender, request)
-    streams = RoundStreams(sampling=lender.sampling, noise=lender.noise, server_round=request.server_round)
-    loans = lender.institution.train
-    outcome = lender.trainer(
-        lender.network, request.parameters, loans.features, loans.default, settings=lender.settings, streams=streams
-    )
+    outcome = _trained(lender, request)
     if release is not None and lender.ledger is not None:
         with _charging():
             lender.ledger.commit(release, num_noise_draws=outcome.num_noise_draws)
@@ -251,6 +252,22 @@ def _intend(lender: Lender, request: ModelRequest) -> Release | None:
     with _charging():
         lender.ledger.intend(release, within=lender.cap)
     return release
+
+
+def _trained(lender: Lender, request: ModelRequest) -> LocalOutcome:
+    loans = lender.institution.train
+    inputs = (lender.network, request.parameters, loans.features, loans.default)
+    if lender.unseeded is not None:
+        return lender.unseeded(*inputs, settings=lender.settings, key=ReleaseKey.fresh())
+    if lender.mode != SIMULATED or lender.sampling is None or lender.noise is None:
+        raise LedgerRefusedError("seeded draws are for simulated lenders alone")
+    streams = RoundStreams(
+        sampling=lender.sampling,
+        noise=lender.noise,
+        server_round=request.server_round,
+        borrower_starts=loans.borrower_starts,
+    )
+    return lender.trainer(*inputs, settings=lender.settings, streams=streams)
 
 
 @contextmanager

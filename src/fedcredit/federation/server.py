@@ -17,6 +17,7 @@ from fedcredit.federation.central import CentralRule, ServerNoise, gate_bound
 from fedcredit.federation.flower_private import quieten_flower
 from fedcredit.federation.flower_strategy import OrderedFlowerStrategy, stock_strategy
 from fedcredit.federation.norm_bound import update_norm_bound
+from fedcredit.federation.protocol import SIMULATED
 from fedcredit.federation.roster import call_roster
 from fedcredit.federation.rounds import RoundRecord
 from fedcredit.federation.snapshot import Keep, Snapshot, before_round_one
@@ -152,7 +153,7 @@ def _plan(
         seed=experiment.seed,
         quorum=strategy.quorum,
         num_rounds=experiment.training.num_rounds,
-        evaluate_every=experiment.evaluation.every,
+        evaluate_every=experiment.evaluation.every if experiment.mode == SIMULATED else None,
         norm_bound=bounds,
     )
 

@@ -126,7 +126,7 @@ class Plan:
     seed: int
     quorum: float
     num_rounds: int
-    evaluate_every: int
+    evaluate_every: int | None
     norm_bound: Mapping[str, float | None] = field(default_factory=dict)
     server: ServerNoise | None = None
 
@@ -303,7 +303,8 @@ class FederatedStrategy(flower.Strategy):
         """Say nothing: the run's own display says it."""
 
     def _is_evaluated(self, server_round: int) -> bool:
-        return server_round % self._plan.evaluate_every == 0 or server_round == self._plan.num_rounds
+        every = self._plan.evaluate_every
+        return every is not None and (server_round % every == 0 or server_round == self._plan.num_rounds)
 
     def _ask(
         self, message_type: str, names: tuple[str, ...], server_round: int, parameters: NDArray[np.float32]

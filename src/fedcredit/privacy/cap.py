@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 
 from fedcredit.privacy.accounting import cache
 from fedcredit.privacy.accounting.accountants import epsilon, quick_epsilon
-from fedcredit.privacy.accounting.events import GaussianSteps, merge
+from fedcredit.privacy.accounting.events import Event, merge
 
 _MOST_STEPS = 2**31
 
@@ -24,7 +24,7 @@ class SpendingCap:
     epsilon: float
     delta: float
 
-    def permits(self, events: Iterable[GaussianSteps]) -> bool:
+    def permits(self, events: Iterable[Event]) -> bool:
         """Say whether events together stay within the cap.
 
         Args:
@@ -40,7 +40,7 @@ class SpendingCap:
             return merged[0].num_steps <= self.most_steps(merged[0])
         return epsilon(merged, delta=self.delta).value <= self.epsilon
 
-    def most_steps(self, event: GaussianSteps) -> int:
+    def most_steps(self, event: Event) -> int:
         """Count the steps that fit: one more would pass the cap.
 
         Args:
@@ -53,7 +53,7 @@ class SpendingCap:
 
 
 @functools.lru_cache(maxsize=1024)
-def _most_steps(cap: float, delta: float, step: GaussianSteps) -> int:
+def _most_steps(cap: float, delta: float, step: Event) -> int:
     inputs = {"cap": cap, "delta": delta, "kind": type(step).__name__, **asdict(step)}
     stored = cache.load("steps", inputs)
     if stored is not None:

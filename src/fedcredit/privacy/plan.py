@@ -16,7 +16,7 @@ from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Privacy
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.calibration import Progress, calibrate
-from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.events import Event, GaussianSteps, for_rows
 from fedcredit.privacy.budgets import target_of
 
 Asked = tuple[float, int, float | None]
@@ -29,9 +29,10 @@ class PrivacyPlan:
     """A promise for every lender of a federation, over the whole run.
 
     Attributes:
-        unit: the privacy unit, ``"loan"`` or ``"institution"``.
+        unit: the privacy unit, ``"loan"``, ``"borrower"`` or ``"institution"``.
         relation: the neighbouring relation, ``"zero_out"``.
-        clipping_norm: C, the largest norm of one loan's gradient; infinite without privacy.
+        clipping_norm: C, the largest norm of one sample's gradient (of a loan, or of a borrower's loans together
+            where borrowers are sampled); infinite without privacy.
         target_epsilon: the promise to lenders without a budget of their own; None where the noise was given
             instead, infinite without privacy.
         target_delta: the delta of the promise, the same for all lenders.
@@ -40,6 +41,7 @@ class PrivacyPlan:
             under the name `SERVER`.
         num_rounds: rounds of the run.
         budgets: lender -> target epsilon, of the lenders that have one of their own.
+        sampled: what a step samples, ``"loans"`` or ``"borrowers"``.
     """
 
     unit: str
@@ -48,8 +50,9 @@ class PrivacyPlan:
     target_epsilon: float | None
     target_delta: float
     noise_multiplier: Mapping[str, float]
-    events: Mapping[str, GaussianSteps]
+    events: Mapping[str, Event]
     num_rounds: int
+    sampled: str = "loans"
     budgets: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -62,7 +65,7 @@ class PrivacyPlan:
         """Whether the run clips and draws noise at all."""
         return self.target_epsilon is None or not math.isinf(self.target_epsilon)
 
-    def round_event(self, institution: str) -> GaussianSteps:
+    def round_event(self, institution: str) -> Event:
         """Return what a lender does to its loans in one round.
 
         Args:
@@ -75,11 +78,7 @@ class PrivacyPlan:
             KeyError: if the plan has no such lender.
         """
         whole = self.events[institution]
-        return GaussianSteps(
-            sampling_probability=whole.sampling_probability,
-            noise_multiplier=whole.noise_multiplier,
-            num_steps=whole.num_steps // self.num_rounds,
-        )
+        return replace(whole, num_steps=whole.num_steps // self.num_rounds)
 
     def only(self, institution: str) -> PrivacyPlan:
         """Return the plan of a lender that shares its noise with nobody.
@@ -167,11 +166,15 @@ def plan_privacy(
         target_delta=privacy.target_delta,
         noise_multiplier={name: noise[one] for name, one in asked.items()},
         events={
-            name: GaussianSteps(sampling_probability=one[0], noise_multiplier=noise[one], num_steps=one[1])
+            name: for_rows(
+                GaussianSteps(sampling_probability=one[0], noise_multiplier=noise[one], num_steps=one[1]),
+                privacy.samples_in_unit,
+            )
             for name, one in asked.items()
         },
         num_rounds=num_rounds,
         budgets=dict(privacy.budgets),
+        sampled=privacy.sampled,
     )
 
 
@@ -194,6 +197,7 @@ def _noise(privacy: Privacy, sampling_probability: float, num_steps: int, target
         delta=privacy.target_delta,
         sampling_probability=sampling_probability,
         num_steps=num_steps,
+        max_rows=privacy.samples_in_unit,
     )
 
 

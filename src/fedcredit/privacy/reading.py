@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.privacy.accounting import cache
-from fedcredit.privacy.accounting.accountants import PrivacyLosses, privacy_losses
-from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge
+from fedcredit.privacy.accounting.accountants import PrivacyLosses, cache_key, privacy_losses
+from fedcredit.privacy.accounting.events import Event, Events, merge, simplest
 
 FALSE_POSITIVE_RATES = (0.001, 0.01, 0.05)
 READING_GRID = 1e-3
@@ -89,7 +89,7 @@ def a(unit: str) -> str:
     return f"{'an' if unit[0] in 'aeiou' else 'a'} {unit}"
 
 
-def read(events: Iterable[GaussianSteps]) -> Reading:
+def read(events: Iterable[Event]) -> Reading:
     """Read events: what the best attacker makes of them.
 
     Gaussians without sampling have a closed form; otherwise the losses on a grid of 1e-3, rounded to the
@@ -101,7 +101,7 @@ def read(events: Iterable[GaussianSteps]) -> Reading:
     Returns:
         The reading: nothing to be learnt without events, everything where a step had no noise.
     """
-    return _read(merge(events))
+    return _read(merge(simplest(event) for event in events))
 
 
 def worst_reading(readings: Iterable[Reading]) -> Reading:
@@ -162,7 +162,7 @@ def _read(events: Events) -> Reading:
     inputs = {
         "grid": READING_GRID,
         "rates": list(FALSE_POSITIVE_RATES),
-        "events": [[e.sampling_probability, e.noise_multiplier, e.num_steps] for e in events],
+        "events": cache_key(events),
     }
     stored = cache.load("reading", inputs)
     if stored is None:

@@ -8,7 +8,7 @@ what the portfolio holds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,12 +40,36 @@ def poisson_indices(
     Raises:
         ValueError: if the probability or the number of loans is outside its range.
     """
+
+    def draw(count: int) -> NDArray[np.float64]:
+        return uniforms(stream, count=count, server_round=server_round, step=step)
+
+    return indices_from(draw, num_loans=num_loans, probability=probability)
+
+
+def indices_from(
+    draw: Callable[[int], NDArray[np.float64]], *, num_loans: int, probability: float
+) -> NDArray[np.int64]:
+    """Turn uniforms into the loans of one step, as `poisson_indices` says.
+
+    Args:
+        draw: gives the first so many uniforms of one sequence; asked for more, it repeats those it gave, because a
+            sample that is thrown away for being long would not be Poisson.
+        num_loans: loans to draw from, at least 0.
+        probability: the inclusion probability q of each loan, in (0, 1].
+
+    Returns:
+        Indices of the sampled loans, ascending, each at most once, ``[batch]``; possibly none.
+
+    Raises:
+        ValueError: if the probability or the number of loans is outside its range.
+    """
     _check(num_loans, probability)
     if probability == 1.0:
         return np.arange(num_loans, dtype=np.int64)
     num_gaps = likely_largest_batch(num_loans, probability)
     while True:
-        draws = uniforms(stream, count=num_gaps, server_round=server_round, step=step)
+        draws = draw(num_gaps)
         places = np.cumsum(_gaps(draws, probability, num_loans) + 1) - 1
         if places[-1] >= num_loans:
             return places[: np.searchsorted(places, num_loans)]
@@ -89,6 +113,22 @@ def poisson_batches(
         sizes = np.count_nonzero(places < num_loans, axis=1).tolist()
         for step, row, size in zip(steps, places, sizes, strict=True):
             yield row[:size] if size < num_gaps else alone(step)
+
+
+def loans_of(borrowers: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Turn sampled borrowers into their loans, which lie side by side.
+
+    Args:
+        borrowers: indices of borrowers, ascending, ``[sampled]``.
+        starts: where each borrower's loans begin, and where the last one's end, ``[borrowers + 1]``.
+
+    Returns:
+        Indices of all their loans, ascending, ``[batch]``.
+    """
+    sizes = starts[borrowers + 1] - starts[borrowers]
+    before = np.cumsum(sizes) - sizes
+    loans: NDArray[np.int64] = np.arange(sizes.sum(), dtype=np.int64) + np.repeat(starts[borrowers] - before, sizes)
+    return loans
 
 
 def likely_largest_batch(num_loans: int, probability: float) -> int:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from fedcredit.experiment.spec import Privacy
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
-from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.events import Event
 
 
 def noise_share(privacy: Privacy, num_lenders: int) -> float:
@@ -28,7 +28,7 @@ def noise_share(privacy: Privacy, num_lenders: int) -> float:
     return 1.0 / math.sqrt(num_lenders) if privacy.shares_noise else 1.0
 
 
-def under_collusion(events: Iterable[GaussianSteps], *, num_lenders: int, num_colluders: int, delta: float) -> Epsilon:
+def under_collusion(events: Iterable[Event], *, num_lenders: int, num_colluders: int, delta: float) -> Epsilon:
     """Price a loan when other lenders subtract their own part of the sum, noise and all.
 
     Args:

@@ -3,7 +3,8 @@
 Flat parameters in, flat parameters out. All constants are public (contract table and config); the
 only private inputs are the features and labels. A trainer
 
-* draws the Poisson batch of each step from the ``sampling`` stream (``privacy.sampling``),
+* draws the Poisson batch of each step, of loans or of borrowers, from the ``sampling`` stream
+  (``privacy.sampling``),
 * clips each loan's whole gradient to ``clipping_norm``, and adds up in single precision within blocks of
   at most 64 loans and in float64 between them (``privacy.mechanism``),
 * adds ``noise_multiplier * clipping_norm`` times standard normals of the ``noise`` stream at
@@ -18,7 +19,7 @@ trainer may compute the normals to single precision (2e-6), from the same words.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -49,11 +50,16 @@ class LocalSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RoundStreams:
-    """The two streams of a lender, and the round they are read at."""
+    """The two streams of a lender, the round they are read at, and what the first one samples.
+
+    With ``borrower_starts``, ``[borrowers + 1]``, borrowers are sampled, and all loans of each come into the batch:
+    those from its start to the next. Without, loans are.
+    """
 
     sampling: Stream
     noise: Stream
     server_round: int
+    borrower_starts: NDArray[np.int64] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +124,7 @@ def check_round(
     features: NDArray[np.float32],
     default: NDArray[np.float32],
     settings: LocalSettings,
+    borrower_starts: NDArray[np.int64] | None = None,
 ) -> None:
     """Refuse what no trainer can run.
 
@@ -127,10 +134,11 @@ def check_round(
         features: encoded loans.
         default: labels.
         settings: public constants.
+        borrower_starts: where each borrower's loans begin, if borrowers are sampled.
 
     Raises:
-        InputError: if shapes do not fit each other, noise is asked for without a finite clipping norm, or the
-            divisor is not a finite number above 0.
+        InputError: if shapes do not fit each other, borrowers do not share out the loans, noise is asked for without
+            a finite clipping norm, or the divisor is not a finite number above 0.
     """
     if parameters.shape != (network.num_parameters,):
         raise InputError(f"parameters have shape {list(parameters.shape)}; this network has [{network.num_parameters}]")
@@ -139,6 +147,11 @@ def check_round(
             f"features have shape {list(features.shape)} and default has {list(default.shape)}; "
             f"give [loans, {network.num_features}] and [loans]"
         )
+    if borrower_starts is not None and not _shares_out(borrower_starts, len(default)):
+        raise InputError(
+            f"borrower_starts has {len(borrower_starts)} places for {len(default)} loans; it must rise from 0 to the "
+            "number of loans"
+        )
     if settings.noise_multiplier > 0.0 and not math.isfinite(settings.clipping_norm):
         raise InputError(
             f"noise_multiplier is {settings.noise_multiplier} with an infinite clipping_norm; "
@@ -146,3 +159,9 @@ def check_round(
         )
     if not (math.isfinite(settings.divisor) and settings.divisor > 0.0):
         raise InputError(f"divisor is {settings.divisor}; give a finite number above 0, usually rate times loans")
+
+
+def _shares_out(starts: NDArray[np.int64], num_loans: int) -> bool:
+    if starts.ndim != 1 or len(starts) == 0 or starts[0] != 0 or starts[-1] != num_loans:
+        return False
+    return bool(np.all(np.diff(starts) >= 0))

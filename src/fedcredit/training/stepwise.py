@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fedcredit.model.network import DefaultNetwork
 from fedcredit.privacy.mechanism import noise
-from fedcredit.privacy.sampling import poisson_indices
+from fedcredit.privacy.sampling import loans_of, poisson_indices
 from fedcredit.training import optimiser
 from fedcredit.training.contract import LocalOutcome, LocalSettings, RoundStreams, check_round
 from fedcredit.training.optimiser import Numbers
@@ -75,7 +75,7 @@ def run_steps(
     Raises:
         InputError: if shapes do not fit each other, or noise is asked for without a clipping norm.
     """
-    check_round(network, parameters, features, default, settings)
+    check_round(network, parameters, features, default, settings, streams.borrower_starts)
     current: NDArray[Any] = parameters.astype(np.float32)
 
     def gradient_sum(now: NDArray[Any], batch: NDArray[Any]) -> NDArray[Any]:
@@ -139,13 +139,15 @@ def walk(
 def _batch_of_step(
     features: NDArray[np.float32], settings: LocalSettings, streams: RoundStreams, step: int
 ) -> NDArray[np.int64]:
-    return poisson_indices(
+    starts = streams.borrower_starts
+    sampled = poisson_indices(
         streams.sampling,
-        num_loans=len(features),
+        num_loans=len(features) if starts is None else len(starts) - 1,
         probability=settings.sampling_probability,
         server_round=streams.server_round,
         step=step,
     )
+    return sampled if starts is None else loans_of(sampled, starts)
 
 
 def _noise_of_step(

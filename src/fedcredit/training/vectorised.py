@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fedcredit.model.blocks import full_precision, single_threaded
 from fedcredit.model.network import DefaultNetwork
 from fedcredit.privacy.mechanism import clip_factors, noise_deviation, noise_of_steps
-from fedcredit.privacy.sampling import likely_largest_batch, poisson_batches
+from fedcredit.privacy.sampling import likely_largest_batch, loans_of, poisson_batches
 from fedcredit.training import optimiser
 from fedcredit.training.clipped_sums import ClippedSums, LayOut
 from fedcredit.training.contract import LocalOutcome, LocalSettings, RoundStreams, check_round
@@ -54,7 +54,7 @@ def local_round(
         InputError: if shapes do not fit each other, noise is asked for without a clipping norm, or there is no
             such device.
     """
-    check_round(network, parameters, features, default, settings)
+    check_round(network, parameters, features, default, settings, streams.borrower_starts)
     place = find_device(device)
     take = _on_host if place.type == "cpu" else partial(on_device, device=place)
     with single_threaded(), full_precision(), torch.no_grad():
@@ -152,13 +152,15 @@ def on_device(
 
 
 def _batches(num_loans: int, settings: LocalSettings, streams: RoundStreams) -> Iterator[NDArray[Any]]:
-    return poisson_batches(
+    starts = streams.borrower_starts
+    batches = poisson_batches(
         streams.sampling,
-        num_loans=num_loans,
+        num_loans=num_loans if starts is None else len(starts) - 1,
         probability=settings.sampling_probability,
         server_round=streams.server_round,
         num_steps=settings.num_steps,
     )
+    return batches if starts is None else (loans_of(batch, starts) for batch in batches)
 
 
 def _sums_of_round(

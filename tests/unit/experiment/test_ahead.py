@@ -12,7 +12,7 @@ from fedcredit.config import compose
 from fedcredit.experiment import ahead
 from fedcredit.experiment.ahead import account_ahead, calibrations
 from fedcredit.experiment.runner import run
-from fedcredit.privacy.accounting import accountants
+from fedcredit.privacy.accounting import accountants, renyi
 
 GERMAN = (
     "portfolio=german", "partition=quantity", "network=tanh16", "partition.num_institutions=3",
@@ -30,7 +30,7 @@ def silent(stage: str, done: int, total: int) -> None:
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("FEDCREDIT_CACHE", str(tmp_path / "cache"))
     accountants._epsilon.cache_clear()
-    accountants._renyi.cache_clear()
+    renyi.renyi_curve.cache_clear()
     yield tmp_path / "cache"
     accountants._epsilon.cache_clear()
 
@@ -58,13 +58,13 @@ def test_no_run_prices_anything_that_was_not_priced_ahead(
     experiment = compose(None, [*GERMAN, *typed, f"results_dir={tmp_path}"])
     account_ahead([experiment], num_workers=1, progress=silent)
     accountants._epsilon.cache_clear()
-    accountants._renyi.cache_clear()
+    renyi.renyi_curve.cache_clear()
 
     def priced(*_: object) -> float:
         raise AssertionError("a price was made inside the run")
 
     monkeypatch.setattr(accountants, "_smallest_bound", priced)
-    monkeypatch.setattr(accountants, "_computed_renyi", priced)
+    monkeypatch.setattr(renyi, "_computed_renyi", priced)
     assert run(experiment, progress=False).statement is not None
 
 
@@ -80,7 +80,7 @@ def test_equal_calibrations_of_many_arms_are_made_once(monkeypatch: pytest.Monke
     ]
     account_ahead(arms, num_workers=1, progress=silent)
     assert made == Counter(
-        {(1.0, 1e-6, 0.25, 100): 1, (2.0, 1e-6, 0.25, 100): 1, "statement": 2,
+        {(1.0, 1e-6, 0.25, 100, 1): 1, (2.0, 1e-6, 0.25, 100, 1): 1, "statement": 2,
          arms[0].privacy: 1, arms[4].privacy: 1}
     )  # fmt: skip
 
@@ -88,7 +88,7 @@ def test_equal_calibrations_of_many_arms_are_made_once(monkeypatch: pytest.Monke
 def test_where_rates_depend_on_the_lender_each_lender_and_the_pool_are_calibrated() -> None:
     experiment = compose(None, [*GERMAN, *EPOCHS, "privacy.target_epsilon=3"])
     found = calibrations(experiment, {"small": 64, "large": 640})
-    assert found == [(3.0, 1e-4, 64 / 704, 22), (3.0, 1e-4, 0.1, 20), (3.0, 1e-4, 1.0, 2)]
+    assert found == [(3.0, 1e-4, 64 / 704, 22, 1), (3.0, 1e-4, 0.1, 20, 1), (3.0, 1e-4, 1.0, 2, 1)]
 
 
 @pytest.mark.usefixtures("credit_data", "own_cache")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,18 @@ import pytest
 from fedcredit.cli import main
 from fedcredit.config import compose
 from fedcredit.experiment import audit as audit_module
-from fedcredit.experiment.audit import CHARGED, PLANNED, Audit, audit, charged_claims, planned_claims
+from fedcredit.experiment.audit import (
+    CHARGED,
+    PLANNED,
+    Audit,
+    audit,
+    charged_claims,
+    disagreements,
+    planned_claims,
+)
 from fedcredit.experiment.audit_view import audit_json, claim_lines, write_audit
 from fedcredit.experiment.files import run_folder
-from fedcredit.experiment.record import read_record
+from fedcredit.experiment.record import read_record, write_record
 from fedcredit.experiment.runner import run
 from fedcredit.experiment.spec import Experiment
 from fedcredit.privacy.auditing.verdict import CONTRADICTED, POWERLESS
@@ -59,6 +68,17 @@ def test_finished_run_is_audited_against_what_its_ledger_was_charged(tmp_path: P
     assert [(c.lenders, c.events, c.settings) for c in claims] == [(c.lenders, c.events, c.settings) for c in planned]
     assert run_folder(experiment(f"results_dir={tmp_path}"), record.fingerprint).path == folder
     assert main(["audit", str(folder), "seed=2"]) == 2
+    assert disagreements(read_record(folder), folder) == ()
+    halved = replace(record, noise_multiplier={name: m / 2 for name, m in record.noise_multiplier.items()})
+    assert [c.settings.noise_multiplier for c in charged_claims(halved, folder)] == list(
+        {multiplier / 2 for multiplier in record.noise_multiplier.values()}
+    )
+    write_record(halved, folder)
+    told = disagreements(read_record(folder), folder)
+    assert len(told) == len(record.contracts)
+    assert "its ledger was charged for" in told[0]
+    assert main(["audit", str(folder), "--canaries", "20", "--folder", f"{tmp_path}-halved"]) == 1
+    write_record(record, folder)
     assert main(["audit", str(folder), "--canaries", "40"]) == 0
     assert sorted(path.name for path in (tmp_path / "audits").rglob("audit.*")) == ["audit.json", "audit.png"]
 

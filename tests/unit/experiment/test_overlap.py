@@ -10,10 +10,15 @@ from fedcredit.data.institution import build_institutions
 from fedcredit.data.portfolio import Portfolio, portfolio_from_table
 from fedcredit.data.schema import parse_schema
 from fedcredit.experiment import spec
-from fedcredit.experiment.overlap import known_overlap
+from fedcredit.experiment.overlap import known_holdings, known_overlap
 from fedcredit.privacy.accounting.statement import Overlap
 
 NUM_LOANS = 400
+EXPERIMENT = spec.Experiment(
+    portfolio=spec.PublicTable(table="taiwan"),
+    partition=spec.NaturalPartition(column="bank"),
+    privacy=spec.Privacy(target_epsilon=1.0),
+)
 
 
 def toy(customers: list[str] | None) -> Portfolio:
@@ -44,12 +49,7 @@ def toy(customers: list[str] | None) -> Portfolio:
 
 def overlap(portfolio: Portfolio) -> tuple[Overlap | None, Overlap]:
     """What the program counts, and what a slow obvious count says."""
-    experiment = spec.Experiment(
-        portfolio=spec.PublicTable(table="taiwan"),
-        partition=spec.NaturalPartition(column="bank"),
-        privacy=spec.Privacy(target_epsilon=1.0),
-    )
-    lenders = build_institutions(experiment, portfolio)
+    lenders = build_institutions(EXPERIMENT, portfolio)
     within = Counter((str(portfolio.borrower[row]), lender.name) for lender in lenders for row in lender.train.rows)
     across = Counter(borrower for borrower, _ in within)
     slow = Overlap(num_lenders=max(across.values()), num_loans=max(within.values()))
@@ -64,3 +64,15 @@ def test_counts_are_those_of_a_slow_count(num_borrowers: int) -> None:
 
 def test_without_a_borrower_key_nothing_is_known() -> None:
     assert overlap(toy(None))[0] is None
+
+
+@pytest.mark.parametrize("num_borrowers", [2, 40, 390])
+def test_holdings_are_those_of_a_slow_count(num_borrowers: int) -> None:
+    portfolio = toy([f"c{number % num_borrowers}" for number in range(NUM_LOANS)])
+    lenders = build_institutions(EXPERIMENT, portfolio)
+    held: dict[str, Counter[str]] = {}
+    for lender in lenders:
+        for row in lender.train.rows:
+            held.setdefault(str(portfolio.borrower[row]), Counter())[lender.name] += 1
+    assert known_holdings(portfolio, lenders) == {tuple(sorted(loans.items())) for loans in held.values()}
+    assert known_holdings(toy(None), lenders) is None

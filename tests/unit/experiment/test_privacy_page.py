@@ -9,6 +9,7 @@ import pytest
 from fedcredit.errors import InputError
 from fedcredit.experiment.privacy_page import privacy_page
 from fedcredit.experiment.record import RunRecord, record_from_json, record_to_json
+from fedcredit.experiment.who_sees import LOCAL, READERS, TRUST_MODELS, who_sees_what
 from fedcredit.experiment.wording import statement_of
 
 MakeRecord = Callable[..., RunRecord]
@@ -35,7 +36,13 @@ def test_figures_are_those_of_the_statement_and_survive_the_record(made_up: Make
     assert "| each of two lenders | 1.402 |" in page
     assert "every update of 20 rounds" in page
     assert "private references of this run (alone, pooled, one_shot)" in page
-    for who in ("the lender", "the server", "other lenders", "outsiders"):
+    for who in (
+        "the lender",
+        "the server",
+        "other lenders",
+        "recipients of the network",
+        "the simulation's researcher",
+    ):
         assert who in page.split("## 6.")[1].split("## 7.")[0].splitlines()[2]
 
 
@@ -66,3 +73,21 @@ def test_statement_of_another_version_is_one_clear_message(made_up: MakeRecord) 
     old = {key: value for key, value in record.statement.items() if key != "reading"}
     with pytest.raises(InputError, match="not of this version"):
         privacy_page(replace(record, statement=old))
+
+
+def test_deployed_page_says_where_noise_is_from_and_that_nothing_else_leaves(made_up: MakeRecord) -> None:
+    page = privacy_page(replace(made_up(), mode="deployed"))
+    assert "come from a key of the operating system" in page
+    assert "not yet a deployment of separate machines" in " ".join(page.split())
+    assert "comes from a seed" not in page
+    assert "who runs the process" in page
+
+
+def test_every_trust_model_answers_for_every_reader() -> None:
+    for trust_model, rows in TRUST_MODELS.items():
+        assert {len(row) for row in rows} == {1 + len(READERS)}
+        for mode in ("simulated", "deployed"):
+            table = who_sees_what(trust_model=trust_model, mode=mode)
+            assert {len(row) for row in table.rows} == {len(table.headings)}
+    for row in who_sees_what(trust_model=LOCAL, mode="simulated").rows:
+        assert row[-1] == "yes"

@@ -6,7 +6,9 @@ import pytest
 
 from fedcredit.data.contract import ContractTable, draw_up
 from fedcredit.errors import InputError
-from fedcredit.experiment.spec import FixedSteps, LocalEpochs, Privacy
+from fedcredit.experiment.prepare import local_settings
+from fedcredit.experiment.spec import Experiment, FixedSteps, LocalEpochs, NaturalPartition, Privacy, PublicTable
+from fedcredit.privacy.accounting.events import rows_of
 from fedcredit.privacy.plan import plan_privacy
 
 LOANS = {"large": 5967, "middle": 900, "small": 429}
@@ -79,3 +81,38 @@ def test_delta_just_below_one_over_the_largest_lender_is_allowed() -> None:
 def test_lender_outside_the_plan_is_refused() -> None:
     with pytest.raises(KeyError):
         plan_privacy(Privacy(noise_multiplier=1.0), contracts(), num_rounds=1).round_event("another")
+
+
+def by_borrower(mechanism: str, most: int = 4) -> Privacy:
+    return Privacy.model_validate(
+        {
+            "privacy_unit": "borrower", "borrower_mechanism": mechanism, "max_loans_per_borrower": most,
+            "target_epsilon": 2.0, "target_delta": 1e-5,
+        }
+    )  # fmt: skip
+
+
+def test_loans_of_a_sampled_borrower_share_the_norm_and_the_noise_stays() -> None:
+    loan = plan_privacy(Privacy(target_epsilon=2.0, target_delta=1e-5), contracts(), num_rounds=10)
+    privacy = by_borrower("borrower_sampling")
+    plan = plan_privacy(privacy, contracts(), num_rounds=10)
+    assert (plan.unit, plan.sampled, plan.events) == ("borrower", "borrowers", loan.events)
+    experiment = Experiment(
+        portfolio=PublicTable(table="sba"), partition=NaturalPartition(column="Bank"), privacy=privacy
+    )
+    settings = local_settings(experiment, contracts()["small"], plan)
+    assert settings.clipping_norm == privacy.clipping_norm / 4
+    noise = settings.noise_multiplier * settings.clipping_norm
+    assert noise == pytest.approx(plan.noise_multiplier["small"] * privacy.clipping_norm, rel=1e-12)
+
+
+def test_loans_sampled_one_by_one_are_priced_for_as_many_as_a_borrower_has() -> None:
+    plan = plan_privacy(by_borrower("loan_sampling_capped"), contracts(), num_rounds=10)
+    assert (plan.unit, plan.sampled) == ("borrower", "loans")
+    for name in LOANS:
+        assert rows_of(plan.events[name]) == rows_of(plan.round_event(name)) == 4
+        assert 2.0 * (1.0 - 2e-4) <= plan.epsilon(name).value <= 2.0
+    one = plan_privacy(by_borrower("loan_sampling_capped", 1), contracts(), num_rounds=10)
+    assert one.noise_multiplier["small"] < 0.5 * plan.noise_multiplier["small"]
+    loan = plan_privacy(Privacy(target_epsilon=2.0, target_delta=1e-5), contracts(), num_rounds=10)
+    assert one.events == loan.events

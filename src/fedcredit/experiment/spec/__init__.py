@@ -111,10 +111,15 @@ __all__ = [
 
 
 class Experiment(Part):
-    """An experiment: everything that a run means, and where it should run."""
+    """An experiment: everything that a run means, and where it should run.
+
+    In ``mode: deployed`` the seeds name public draws alone (initial weights, cohorts, split): sampling and noise
+    come from the operating system, and are charged to ledgers in ``ledger_dir`` that all runs on the same loans share
+    (``<results_dir>/ledgers`` unless it is given).
+    """
 
     name: Name = "adhoc/run"
-    mode: Literal["simulated"] = "simulated"
+    mode: Literal["simulated", "deployed"] = "simulated"
     seed: Seed = 1
     split_seed: Seed = 1
     portfolio: Portfolio
@@ -128,6 +133,7 @@ class Experiment(Part):
     runtime: Runtime = InlineRuntime()
     trainer: Trainer = Trainer()
     results_dir: Annotated[str, Field(min_length=1)] = "results"
+    ledger_dir: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _no_truth_but_of_a_market(self) -> Experiment:
@@ -191,6 +197,34 @@ class Experiment(Part):
     def _a_secure_sum_is_one_sum(self) -> Experiment:
         if self.privacy.trust == "secure_sum" and (wrong := _not_a_sum(self)):
             raise ValueError(f"privacy.trust is secure_sum, which releases one sum of one step a round: {wrong}")
+        return self
+
+    @model_validator(mode="after")
+    def _what_deployed_can_do(self) -> Experiment:
+        if self.mode != "deployed":
+            return self
+        if not self.privacy.is_private:
+            raise ValueError("mode deployed releases nothing without noise; give a finite privacy.target_epsilon")
+        if self.runtime.kind != "inline":
+            raise ValueError(
+                f"mode deployed runs inline alone, and runtime.kind is {self.runtime.kind}; set runtime=inline"
+            )
+        if self.trainer.device != "cpu":
+            raise ValueError(f"mode deployed draws on the CPU alone, and trainer.device is {self.trainer.device}")
+        if self.privacy.privacy_unit != "loan" or self.privacy.trust != "local":
+            raise ValueError(
+                f"mode deployed is built for loans under local trust, and privacy_unit is {self.privacy.privacy_unit} "
+                f"with trust {self.privacy.trust}; set privacy=loan_level, or mode=simulated"
+            )
+        if self.privacy.epsilon_cap is not None:
+            raise ValueError(
+                "privacy.epsilon_cap is not built for mode deployed, where the runs on a dataset add up; set it to null"
+            )
+        if self.partition.kind != "natural":
+            raise ValueError(
+                f"mode deployed charges each lender for its own loans, and partition.kind={self.partition.kind} deals "
+                "loans out anew for each setting; set partition=natural with the column that names the lender"
+            )
         return self
 
 

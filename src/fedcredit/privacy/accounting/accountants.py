@@ -10,7 +10,8 @@ for Poisson-sampled Gaussians its privacy losses are those of add-or-remove-one.
   by Canonne et al. 2020 (arXiv 2004.00010, proposition 12).
 * ``closed_form``: Gaussians without sampling (Balle and Wang 2018, arXiv 1805.06530, theorem 8), exact.
 
-All are upper bounds, so the smallest counts. Central-limit (GDP) figures are too low and never used.
+Steps that sample several rows of one neighbour are priced by the first two, as mixtures (`mixture`). All are upper
+bounds, so the smallest counts. Central-limit (GDP) figures are too low and never used.
 
 The library and the SciPy behind it take half a CPU-second to import, so that happens where a price is
 not in the user's cache.
@@ -19,24 +20,32 @@ not in the user's cache.
 from __future__ import annotations
 
 import functools
-import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.privacy.accounting import cache
-from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge
+from fedcredit.privacy.accounting import cache, mixture
+from fedcredit.privacy.accounting.events import (
+    Event,
+    Events,
+    MixtureGaussianSteps,
+    merge,
+    one_step,
+    rows_of,
+    simplest,
+)
+from fedcredit.privacy.accounting.renyi import renyi_curve
 
 FINEST_DEFAULT_GRID = 1e-4
 _COARSENING = 10.0
 _SETTLED = 0.005
 _MAX_GRID_POINTS = 2**23
 _MAX_STEP_POINTS = 2**21
+_CHEAP_ROWS = 4  # a step of more rows costs as many times as long at each point, so it gets fewer
 _MIN_PLD_DELTA = 1e-10
 _CLOSED_FORM_TOLERANCE = 1e-12
 
@@ -73,7 +82,7 @@ class PrivacyLosses:
     infinite: float
 
 
-def epsilon(events: Iterable[GaussianSteps], *, delta: float, grid: float = FINEST_DEFAULT_GRID) -> Epsilon:
+def epsilon(events: Iterable[Event], *, delta: float, grid: float = FINEST_DEFAULT_GRID) -> Epsilon:
     """Price events: the smallest of the refined PLD bound and the Renyi bound, or the closed form.
 
     Results are kept in memory and in the user's cache. Where a grid of ``grid`` would need more
@@ -94,10 +103,10 @@ def epsilon(events: Iterable[GaussianSteps], *, delta: float, grid: float = FINE
     check_delta(delta)
     if not 0.0 < grid < math.inf:
         raise ValueError(f"grid is {grid}; allowed is a finite number above 0")
-    return _epsilon(merge(events), float(delta), float(grid))
+    return _epsilon(_merged(events), float(delta), float(grid))
 
 
-def quick_epsilon(events: Iterable[GaussianSteps], *, delta: float) -> Epsilon:
+def quick_epsilon(events: Iterable[Event], *, delta: float) -> Epsilon:
     """Price events by the Renyi bound alone: microseconds once a (rate, noise) pair has been seen.
 
     Args:
@@ -111,11 +120,11 @@ def quick_epsilon(events: Iterable[GaussianSteps], *, delta: float) -> Epsilon:
         ValueError: if ``delta`` is outside its range.
     """
     check_delta(delta)
-    merged = merge(events)
+    merged = _merged(events)
     return _trivial(merged, delta) or Epsilon(value=_renyi_epsilon(merged, delta), target_delta=delta, accountant="rdp")
 
 
-def epsilon_curve(event_per_round: GaussianSteps, rounds: Sequence[int], delta: float) -> list[Epsilon]:
+def epsilon_curve(event_per_round: Event, rounds: Sequence[int], delta: float) -> list[Epsilon]:
     """Price a run after each of several numbers of rounds, by the Renyi bound: for progress and plots.
 
     Args:
@@ -129,7 +138,7 @@ def epsilon_curve(event_per_round: GaussianSteps, rounds: Sequence[int], delta: 
     return [quick_epsilon([event_per_round.times(count)] if count else [], delta=delta) for count in rounds]
 
 
-def pld_epsilon(events: Iterable[GaussianSteps], *, delta: float, grid: float) -> float:
+def pld_epsilon(events: Iterable[Event], *, delta: float, grid: float) -> float:
     """Bound epsilon by the privacy-loss distribution on one grid, without refinement.
 
     Args:
@@ -140,11 +149,11 @@ def pld_epsilon(events: Iterable[GaussianSteps], *, delta: float, grid: float) -
     Returns:
         The bound; 0 without events.
     """
-    merged = merge(events)
+    merged = _merged(events)
     return float(_composed(merged, grid).get_epsilon_for_delta(delta)) if merged else 0.0
 
 
-def privacy_losses(events: Iterable[GaussianSteps], *, grid: float) -> tuple[PrivacyLosses, PrivacyLosses]:
+def privacy_losses(events: Iterable[Event], *, grid: float) -> tuple[PrivacyLosses, PrivacyLosses]:
     """Give the privacy losses themselves, for what an epsilon at one delta does not say.
 
     Args:
@@ -154,7 +163,7 @@ def privacy_losses(events: Iterable[GaussianSteps], *, grid: float) -> tuple[Pri
     Returns:
         With the loan against without it, and the other way round; both upper bounds as in `epsilon`.
     """
-    merged = merge(events)
+    merged = _merged(events)
     composed = _composed(merged, max(grid, finest_grid(merged)))
     return _as_losses(composed._pmf_remove), _as_losses(composed._pmf_add)
 
@@ -190,6 +199,26 @@ def check_delta(delta: float) -> None:
         raise ValueError(f"delta is {delta}; allowed is above 0 and below 1")
 
 
+def cache_key(events: Events) -> list[list[float]]:
+    """Write events as what a result in the cache is kept under.
+
+    Args:
+        events: merged events.
+
+    Returns:
+        Rate, noise and steps of each; and rows, where they are several.
+    """
+    return [
+        [event.sampling_probability, event.noise_multiplier, event.num_steps]
+        + ([event.max_rows] if isinstance(event, MixtureGaussianSteps) else [])
+        for event in events
+    ]
+
+
+def _merged(events: Iterable[Event]) -> Events:
+    return merge(simplest(event) for event in events)
+
+
 def _trivial(events: Events, delta: float) -> Epsilon | None:
     if not events:
         return Epsilon(value=0.0, target_delta=delta, accountant="closed_form")
@@ -206,7 +235,7 @@ def _epsilon(events: Events, delta: float, grid: float) -> Epsilon:
     inputs = {
         "delta": delta,
         "grid": grid,
-        "events": [[e.sampling_probability, e.noise_multiplier, e.num_steps] for e in events],
+        "events": cache_key(events),
     }
     stored = cache.load("epsilon", inputs)
     if stored is not None:
@@ -252,20 +281,24 @@ def finest_grid(events: Events) -> float:
         The spacing.
     """
     deviation = math.sqrt(sum(event.num_steps * _loss_variance(event) for event in events))
-    noise = min(event.noise_multiplier for event in events)
-    one_step = 0.5 / noise**2 + 10.0 / noise
-    return max((20.0 * deviation + one_step) / _MAX_GRID_POINTS, one_step / _MAX_STEP_POINTS)
+    noise = min(event.noise_multiplier / rows_of(event) for event in events)
+    widest = 0.5 / noise**2 + 10.0 / noise
+    most_rows = max(_CHEAP_ROWS, *(rows_of(event) for event in events))
+    return max((20.0 * deviation + widest) / _MAX_GRID_POINTS, widest * most_rows / (_MAX_STEP_POINTS * _CHEAP_ROWS))
 
 
-def _loss_variance(event: GaussianSteps) -> float:
+def _loss_variance(event: Event) -> float:
+    if isinstance(event, MixtureGaussianSteps):
+        return mixture.log_second_moment(event)
     inverse = 1.0 / event.noise_multiplier**2
     return math.log1p(event.sampling_probability**2 * math.expm1(inverse)) if inverse < 500.0 else inverse
 
 
-def _losses(event: GaussianSteps, grid: float) -> Any:  # noqa: ANN401 (dp-accounting has no types)
+def _losses(event: Event, grid: float) -> Any:  # noqa: ANN401 (dp-accounting has no types)
     if event.sampling_probability == 1.0:
-        return _one_step(1.0, event.noise_multiplier / math.sqrt(event.num_steps), grid)
-    return _one_step(event.sampling_probability, event.noise_multiplier, grid).self_compose(event.num_steps)
+        noise = event.noise_multiplier / math.sqrt(event.num_steps)
+        return _losses_of_step(replace(one_step(event), noise_multiplier=noise), grid)
+    return _losses_of_step(one_step(event), grid).self_compose(event.num_steps)
 
 
 def _composed(events: Events, grid: float) -> Any:  # noqa: ANN401
@@ -283,11 +316,13 @@ def _as_losses(pmf: Any) -> PrivacyLosses:  # noqa: ANN401
 
 # Holds what two neighbouring prices of a statement share: the pooled and one-shot steps on each of their grids.
 @functools.lru_cache(maxsize=12)
-def _one_step(sampling_probability: float, noise_multiplier: float, grid: float) -> Any:  # noqa: ANN401
+def _losses_of_step(event: Event, grid: float) -> Any:  # noqa: ANN401
+    if isinstance(event, MixtureGaussianSteps):
+        return mixture.losses(event, grid)
     from dp_accounting.pld import privacy_loss_distribution
 
     return privacy_loss_distribution.from_gaussian_mechanism(
-        noise_multiplier, value_discretization_interval=grid, sampling_prob=sampling_probability
+        event.noise_multiplier, value_discretization_interval=grid, sampling_prob=event.sampling_probability
     )
 
 
@@ -301,7 +336,7 @@ def _gaussian_epsilon(events: Events, delta: float) -> float:
 
 
 def _renyi_epsilon(events: Events, delta: float) -> float:
-    curves = [_renyi(event.sampling_probability, event.noise_multiplier) for event in events]
+    curves = [renyi_curve(one_step(event)) for event in events]
     orders = curves[0].orders
     total = sum(event.num_steps * curve.divergences for event, curve in zip(events, curves, strict=True))
     total = np.where(total >= 0.0, total, np.inf)
@@ -309,49 +344,3 @@ def _renyi_epsilon(events: Events, delta: float) -> float:
     if bool(np.any(delta**2 + np.expm1(-total) > 0.0)):
         return 0.0
     return max(0.0, float(np.min(bounds)))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _RenyiCurve:
-    """Renyi divergences of one step, at the library's orders; both ``[orders]``."""
-
-    orders: NDArray[np.float64]
-    divergences: NDArray[np.float64]
-
-
-@functools.lru_cache(maxsize=4096)
-def _renyi(sampling_probability: float, noise_multiplier: float) -> _RenyiCurve:
-    inputs = {"q": sampling_probability, "noise_multiplier": noise_multiplier}
-    stored = cache.load("renyi", inputs)
-    if stored is None:
-        stored = _computed_renyi(sampling_probability, noise_multiplier)
-        cache.store("renyi", inputs, stored)
-    orders, divergences = (np.array(stored[name], dtype=np.float64) for name in ("orders", "divergences"))
-    for array in (orders, divergences):
-        array.setflags(write=False)
-    return _RenyiCurve(orders=orders, divergences=divergences)
-
-
-def _computed_renyi(sampling_probability: float, noise_multiplier: float) -> dict[str, list[float]]:
-    import dp_accounting
-
-    accountant = dp_accounting.rdp.RdpAccountant()
-    step = dp_accounting.PoissonSampledDpEvent(sampling_probability, dp_accounting.GaussianDpEvent(noise_multiplier))
-    with _silent_about_left_out_orders(), np.errstate(over="ignore", invalid="ignore"):
-        accountant.compose(step)
-    return {"orders": [float(order) for order in accountant.orders], "divergences": [float(x) for x in accountant.rdp]}
-
-
-@contextmanager
-def _silent_about_left_out_orders() -> Iterator[None]:
-    """An order whose series does not converge is infinite, which is safe; the library warns of each."""
-
-    def is_kept(record: logging.LogRecord) -> bool:
-        return "Excluding this order" not in str(record.msg)
-
-    logger = logging.getLogger("absl")
-    logger.addFilter(is_kept)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_kept)

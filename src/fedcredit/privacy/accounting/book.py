@@ -2,7 +2,8 @@
 
 Format 1, sealed as `chain` describes: ``header`` says whose ledger it is; ``intent`` holds a release;
 ``commit`` and ``fault`` name the intent's line and the number of noise draws. A fault is a commit
-whose draws are not those of its event.
+whose draws are not those of its event. The numbers of `GaussianSteps` are members of the intent; any other event
+is one member, ``event``, with its kind, so that a version that does not know the kind refuses the line.
 """
 
 from __future__ import annotations
@@ -16,10 +17,19 @@ from typing import Any
 
 from fedcredit.privacy.accounting import storage
 from fedcredit.privacy.accounting.chain import GENESIS, broken, seal, unseal
-from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge
+from fedcredit.privacy.accounting.events import (
+    Event,
+    Events,
+    GaussianSteps,
+    MixtureGaussianSteps,
+    merge,
+    one_step,
+)
 from fedcredit.privacy.accounting.releases import check_release
 
 FORMAT = 1
+MIXTURE = "mixture_gaussian_steps"
+_NUMBERS = ("sampling_probability", "noise_multiplier", "num_steps")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +45,7 @@ class Release:
 
     name: str
     server_round: int
-    event: GaussianSteps
+    event: Event
     digest: str
 
     def __post_init__(self) -> None:
@@ -69,7 +79,7 @@ class Book:
         free: line of the last intent of each release that may be repeated without charge.
         digests_of: (name, round) -> digest of its last intent.
         committed: lines of intents that were followed by a commit or fault.
-        steps: what the entries cost so far: steps by release name and (sampling probability, noise multiplier).
+        steps: what the entries cost so far: by release name, how often each event of one step.
         last_round: the largest round of an entry.
     """
 
@@ -81,7 +91,7 @@ class Book:
     free: dict[Release, int] = field(default_factory=dict)
     digests_of: dict[tuple[str, int], str] = field(default_factory=dict)
     committed: set[int] = field(default_factory=set)
-    steps: dict[str, Counter[tuple[float, float]]] = field(default_factory=dict)
+    steps: dict[str, Counter[Event]] = field(default_factory=dict)
     last_round: int = 0
 
     @property
@@ -108,11 +118,7 @@ class Book:
             within = (entry for entry in self.entries if entry.release.server_round <= through_round)
             return merge(charges(within, name))
         kinds = [steps for kind, steps in self.steps.items() if name in (None, kind)]
-        return merge(
-            GaussianSteps(sampling_probability=rate, noise_multiplier=noise, num_steps=count)
-            for steps in kinds
-            for (rate, noise), count in steps.items()
-        )
+        return merge(step.times(count) for steps in kinds for step, count in steps.items())
 
     def absorb(self, data: bytes) -> None:
         """Verify and note more lines.
@@ -174,12 +180,9 @@ class Book:
                 raise ValueError(kind)
             self.header = dict(body)
         elif kind == "intent":
-            event = GaussianSteps(
-                sampling_probability=body["sampling_probability"],
-                noise_multiplier=body["noise_multiplier"],
-                num_steps=body["num_steps"],
+            release = Release(
+                name=body["name"], server_round=body["server_round"], event=_event_of(body), digest=body["release"]
             )
-            release = Release(name=body["name"], server_round=body["server_round"], event=event, digest=body["release"])
             self.free[release] = line
             self.digests_of[release.name, release.server_round] = release.digest
             run = None if body.get("fingerprint") is None else str(body["fingerprint"])
@@ -201,7 +204,7 @@ class Book:
         self.last_round = max(self.last_round, entry.release.server_round)
         steps = self.steps.setdefault(entry.release.name, Counter())
         for event in charges((entry,), None):
-            steps[event.sampling_probability, event.noise_multiplier] += event.num_steps
+            steps[one_step(event)] += event.num_steps
 
 
 def intent_body(release: Release) -> dict[str, object]:
@@ -217,11 +220,37 @@ def intent_body(release: Release) -> dict[str, object]:
         "kind": "intent",
         "name": release.name,
         "server_round": release.server_round,
-        "sampling_probability": float(release.event.sampling_probability),
-        "noise_multiplier": float(release.event.noise_multiplier),
-        "num_steps": release.event.num_steps,
+        **event_body(release.event),
         "release": release.digest,
     }
+
+
+def event_body(event: Event) -> dict[str, object]:
+    """Write an event as members of a line.
+
+    Args:
+        event: any event.
+
+    Returns:
+        Its numbers; under ``event``, with its kind, where it is not `GaussianSteps`.
+    """
+    numbers: dict[str, object] = {
+        "sampling_probability": float(event.sampling_probability),
+        "noise_multiplier": float(event.noise_multiplier),
+        "num_steps": event.num_steps,
+    }
+    if isinstance(event, MixtureGaussianSteps):
+        return {"event": {"kind": MIXTURE, **numbers, "max_rows": event.max_rows}}
+    return numbers
+
+
+def _event_of(body: Mapping[str, Any]) -> Event:
+    if "event" not in body:
+        return GaussianSteps(**{name: body[name] for name in _NUMBERS})
+    told = body["event"]
+    if told["kind"] != MIXTURE or any(name in body for name in _NUMBERS):
+        raise ValueError(told["kind"])
+    return MixtureGaussianSteps(**{name: told[name] for name in (*_NUMBERS, "max_rows")})
 
 
 def is_faulty(release: Release, num_noise_draws: int) -> bool:
@@ -237,7 +266,7 @@ def is_faulty(release: Release, num_noise_draws: int) -> bool:
     return release.event.noise_multiplier > 0.0 and num_noise_draws != release.event.num_steps
 
 
-def charges(entries: Iterable[Entry], name: str | None) -> Iterator[GaussianSteps]:
+def charges(entries: Iterable[Entry], name: str | None) -> Iterator[Event]:
     """List what entries cost: every intent in full, and noise draws beyond an intent.
 
     Args:
@@ -259,9 +288,4 @@ def charges(entries: Iterable[Entry], name: str | None) -> Iterator[GaussianStep
         if entry.kind == "intent":
             yield event
         elif entry.num_noise_draws is not None and entry.num_noise_draws > event.num_steps:
-            extra = entry.num_noise_draws - event.num_steps
-            yield GaussianSteps(
-                sampling_probability=event.sampling_probability,
-                noise_multiplier=event.noise_multiplier,
-                num_steps=extra,
-            )
+            yield replace(event, num_steps=entry.num_noise_draws - event.num_steps)

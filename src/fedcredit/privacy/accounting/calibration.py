@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from fedcredit.privacy.accounting import cache
 from fedcredit.privacy.accounting.accountants import (
@@ -14,7 +15,7 @@ from fedcredit.privacy.accounting.accountants import (
     pld_epsilon,
     unsampled_noise,
 )
-from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.events import Event, GaussianSteps, for_rows, rows_of
 
 Progress = Callable[[str, int, int], None]
 _TOLERANCE = 1e-4
@@ -28,6 +29,7 @@ def calibrate(
     delta: float,
     sampling_probability: float,
     num_steps: int,
+    max_rows: int = 1,
     progress: Progress | None = None,
 ) -> float:
     """Find the smallest noise multiplier that keeps a target, from the safe side.
@@ -41,6 +43,7 @@ def calibrate(
         delta: above 0 and below 1.
         sampling_probability: above 0 and at most 1.
         num_steps: Poisson steps over the whole run, at least 1.
+        max_rows: rows of one neighbour that a step may sample, each on its own; at least 1.
         progress: called with (what was priced, prices so far, 0 for an unknown total).
 
     Returns:
@@ -55,13 +58,15 @@ def calibrate(
     check_delta(delta)
     if math.isinf(target_epsilon):
         return 0.0
-    event = GaussianSteps(sampling_probability=sampling_probability, noise_multiplier=1.0, num_steps=num_steps)
+    gaussian = GaussianSteps(sampling_probability=sampling_probability, noise_multiplier=1.0, num_steps=num_steps)
+    event = for_rows(gaussian, max_rows)
     price = _counted(lambda noise: epsilon([_at(event, noise)], delta=delta).value, progress)
     key = {"target_epsilon": target_epsilon, "delta": delta, "q": sampling_probability, "steps": num_steps}
+    key |= {"rows": max_rows} if max_rows > 1 else {}
     stored = cache.load("noise", {**key, "tolerance": _TOLERANCE})
     if stored is not None and price(stored["noise_multiplier"]) <= target_epsilon:
         return float(stored["noise_multiplier"])
-    unsampled = unsampled_noise(target_epsilon, delta=delta, num_steps=num_steps)
+    unsampled = max_rows * unsampled_noise(target_epsilon, delta=delta, num_steps=num_steps)
     if sampling_probability == 1.0:
         noise = _raised(price, target_epsilon, unsampled)
     else:
@@ -79,10 +84,8 @@ def _raised(price: Callable[[float], float], target: float, noise: float) -> flo
     return noise
 
 
-def _at(event: GaussianSteps, noise_multiplier: float) -> GaussianSteps:
-    return GaussianSteps(
-        sampling_probability=event.sampling_probability, noise_multiplier=noise_multiplier, num_steps=event.num_steps
-    )
+def _at(event: Event, noise_multiplier: float) -> Event:
+    return replace(event, noise_multiplier=noise_multiplier)
 
 
 def _counted(price: Callable[[float], float], progress: Progress | None) -> Callable[[float], float]:
@@ -99,10 +102,10 @@ def _counted(price: Callable[[float], float], progress: Progress | None) -> Call
     return priced
 
 
-def _rough(event: GaussianSteps, target_epsilon: float, delta: float, unsampled: float) -> tuple[float, float]:
+def _rough(event: Event, target_epsilon: float, delta: float, unsampled: float) -> tuple[float, float]:
     """Solve on one coarse grid, from the central-limit place (which is never reported)."""
-    ratio = 1.0 / (event.sampling_probability * unsampled)
-    guess = min(unsampled, 1.0 / math.sqrt(math.log1p(ratio**2)))
+    ratio = rows_of(event) / (event.sampling_probability * unsampled)
+    guess = min(unsampled, math.sqrt(rows_of(event) / math.log1p(ratio**2)))
 
     def price(noise: float) -> float:
         events = (_at(event, noise),)

@@ -3,7 +3,7 @@
 It is what a deployment needs and a simulation does not: one process at a time holds the file for as long as it
 is open; nothing is ever free, because fresh noise makes a repeated release a new one; every intent is on the
 disk before its call returns; and a ledger that is not there is refused, because a lost file would forget what
-was spent. A missing commit is charged in full like any other intent. The rest of the deployed mode is not built.
+was spent. A missing commit is charged in full like any other intent. A run charges it through `run_ledger`.
 """
 
 from __future__ import annotations
@@ -134,17 +134,42 @@ class DatasetLedger:
         if faulty:
             raise wrong_draws(release, num_noise_draws)
 
-    def events(self, *, fingerprint: str | None = None) -> Events:
+    @property
+    def runs(self) -> frozenset[str]:
+        """The fingerprints of all runs that were charged."""
+        return frozenset(entry.fingerprint for entry in self._book.entries if entry.fingerprint is not None)
+
+    def check_holds(self, head: str) -> None:
+        """Refuse a ledger that lost lines which something kept elsewhere knows of.
+
+        Args:
+            head: a digest that was the ledger's head when that was kept.
+
+        Raises:
+            BrokenLedgerError: if no line has it.
+        """
+        check_end(self._book, head, is_last=False)
+
+    def events(
+        self, *, fingerprint: str | None = None, name: str | None = None, through_round: int | None = None
+    ) -> Events:
         """Return what was spent on this dataset, for an accountant to price.
 
         Args:
             fingerprint: one run alone; ``None`` for all runs together, which is what the loans have paid.
+            name: one kind of release; ``None`` for all of them.
+            through_round: leave out later rounds; ``None`` leaves out none.
 
         Returns:
             Merged events.
         """
-        entries = self._book.entries
-        return merge(charges((e for e in entries if fingerprint is None or e.fingerprint == fingerprint), None))
+        entries = (
+            entry
+            for entry in self._book.entries
+            if fingerprint in (None, entry.fingerprint)
+            and (through_round is None or entry.release.server_round <= through_round)
+        )
+        return merge(charges(entries, name))
 
     def close(self) -> None:
         """Allow no more releases, and let another process have the ledger."""

@@ -19,7 +19,7 @@ A last line without its line feed is one whose writing never returned, so its re
 the ledger moves it into a file beside it (`storage`) and says so in the log; reading refuses it.
 
 A run outside simulation is refused here: its charges belong into the one file of its lender and dataset, which
-`dataset_ledger` keeps, and the rest of that mode (stored replies, unseeded noise) is not built.
+`dataset_ledger` keeps.
 """
 
 from __future__ import annotations
@@ -128,7 +128,9 @@ class PrivacyLedger:
                 another experiment's, or does not contain ``head``.
         """
         if mode != "simulated":
-            raise InputError(f"mode is {mode!r}; a privacy ledger is built for 'simulated' alone: set mode=simulated")
+            raise InputError(
+                f"mode is {mode!r}; the ledger of a run folder is for 'simulated' alone: set mode=simulated"
+            )
         header = {
             "kind": "header",
             "format": FORMAT,

@@ -2,24 +2,31 @@
 
 The headline is the worst single lender. It is right for a borrower with one loan at one lender, so it
 never stands without the lines for a borrower with a loan at each of two and three lenders, whose
-losses compose; where borrower keys are known, nor without the one for the most lenders of any borrower.
+losses compose; where borrower keys are known, nor without those for the borrowers there are, with all their
+loans at the lenders that they share (`holdings`).
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon, quick_epsilon
-from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge, several_rows
+from fedcredit.privacy.accounting.events import Event, Events, merge, order, several_rows
+from fedcredit.privacy.accounting.holdings import Holding, WorstOff, worst_off
 from fedcredit.privacy.reading import Reading, a, percent, read, worst_reading
 
 OVERLAPS = (2, 3)
 _MAX_CHOICES = 2000
-_RELATIONS = {"zero_out": "{a_unit} is replaced by nothing, the number of {unit}s is public"}
+_RELATIONS = {
+    ("loan", "zero_out"): "a loan is replaced by nothing, the number of loans is public",
+    ("borrower", "zero_out"): "a borrower's loans are replaced by nothing, the numbers of borrowers and of loans are "
+    "public",
+    ("institution", "zero_out"): "an institution is replaced by nothing, the number of institutions is public",
+}
 _TRUST = {
     "central": "the server sees every lender's clipped update before it adds the noise; the figures hold against those "
     "who see what it releases, and not against the server",
@@ -28,7 +35,9 @@ _TRUST = {
     "less noise",
 }
 _MODES = {
-    "simulated": "seeded noise: it holds against an adversary without the seed; ledgers are on the disk before records"
+    "simulated": "seeded noise: it holds against an adversary without the seed; ledgers are on the disk before records",
+    "deployed": "noise from the operating system, which nobody can draw again; every release is on the disk before its "
+    "first gradient; all lenders in one process on one machine",
 }
 _ACCOUNTANTS = {"pld": "privacy-loss distribution", "rdp": "Renyi divergence", "closed_form": "exact Gaussian"}
 _WORDS = {1: "one", 2: "two", 3: "three"}
@@ -47,7 +56,8 @@ class Overlap:
     num_loans: int
 
     def text(self, unit: str) -> str:
-        """Return it as a line of a statement."""
+        """Return it as a line of a statement; only training loans that are kept count."""
+        unit = "loan" if unit == "borrower" else unit
         lenders = f"more than {_WORDS.get(self.num_lenders, self.num_lenders)} lender{'s' * (self.num_lenders > 1)}"
         loans = f"more than {self.num_loans} {unit}{'s' * (self.num_loans > 1)}"
         return f"no borrower has training {unit}s at {lenders}, or {loans} at one lender"
@@ -58,7 +68,8 @@ class EpsilonStatement:
     """An epsilon with everything it needs to be read.
 
     Attributes:
-        unit: the privacy unit, ``"loan"`` or ``"institution"``.
+        unit: the privacy unit: ``"loan"``, ``"borrower"`` (all training loans of a borrower at one lender) or
+            ``"institution"``.
         relation: the neighbouring relation, ``"zero_out"``.
         target_delta: the delta of every line.
         mode: ``"simulated"``.
@@ -73,6 +84,9 @@ class EpsilonStatement:
         trust: ``"local"`` where lenders trust themselves alone, ``"secure_sum"`` or ``"central"``.
         collusion: where lenders share noise, number of other lenders that tell theirs -> bound for one loan.
         notes: what else these figures need to be read, in full sentences.
+        worst_off: number of lenders -> the borrower of this table that loses most at so many of its lenders, with
+            all its loans; empty where there are no borrower keys.
+        max_loans: how many loans of a borrower are kept at one lender, where that is bounded.
     """
 
     unit: str
@@ -89,6 +103,8 @@ class EpsilonStatement:
     trust: str = "local"
     notes: tuple[str, ...] = ()
     collusion: Mapping[int, Epsilon] = field(default_factory=dict)
+    worst_off: Mapping[int, WorstOff] = field(default_factory=dict)
+    max_loans: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the statement as plain values; an infinite epsilon stays a float infinity."""
@@ -98,6 +114,10 @@ class EpsilonStatement:
             "reading": {str(count): found.to_json() for count, found in self.reading.items()},
             "notes": list(self.notes),
             "collusion": {str(count): asdict(bound) for count, bound in self.collusion.items()},
+            "worst_off": {
+                str(count): {"epsilon": asdict(found.epsilon), "num_loans": list(found.num_loans)}
+                for count, found in self.worst_off.items()
+            },
         }
 
     @classmethod
@@ -117,6 +137,10 @@ class EpsilonStatement:
                 "worst": Epsilon(**content["worst"]),
                 "overlap": {int(count): Epsilon(**bound) for count, bound in content["overlap"].items()},
                 "reading": {int(count): Reading.from_json(item) for count, item in content["reading"].items()},
+                "worst_off": {
+                    int(count): WorstOff(epsilon=Epsilon(**item["epsilon"]), num_loans=tuple(item["num_loans"]))
+                    for count, item in content["worst_off"].items()
+                },
                 "known_overlap": None if content["known_overlap"] is None else Overlap(**content["known_overlap"]),
                 "notes": tuple(content.get("notes", ())),
                 "collusion": {int(k): Epsilon(**bound) for k, bound in content.get("collusion", {}).items()},
@@ -130,9 +154,11 @@ class EpsilonStatement:
         told = [f"epsilon {_number(b.value)} for {borrower_of(self.unit, count)}" for count, b in bounds]
         if _number(lowest) != _number(self.worst.value):
             told[0] += f" (lenders from {_number(lowest)} to {_number(self.worst.value)})"
-        accountants = sorted({_ACCOUNTANTS[bound.accountant] for _, bound in bounds})
+        stated = [bound for _, bound in bounds] + [found.epsilon for found in self.worst_off.values()]
+        accountants = sorted({_ACCOUNTANTS[bound.accountant] for bound in stated})
         return [
             *told,
+            *self.worst_off_lines(),
             f"upper bounds at delta {self.target_delta:g} by {' and '.join(accountants)}{self._grids()}",
             f"unit: {self.unit} ({self._scope()}); relation: {self.relation} ({self._relation()})",
             *([f"trust: {self.trust} ({_TRUST[self.trust]})"] if self.trust in _TRUST else []),
@@ -162,10 +188,22 @@ class EpsilonStatement:
     def _scope(self) -> str:
         if self.unit == "institution":
             return "all that one lender holds, and so every loan and borrower of it too"
+        if self.unit == "borrower":
+            return f"all training loans of a borrower at one lender, at most {self.max_loans} of which are kept"
         return f"several {self.unit}s of a borrower at one lender cost more"
 
     def _relation(self) -> str:
-        return _RELATIONS.get(self.relation, "see the record").format(a_unit=a(self.unit), unit=self.unit)
+        return _RELATIONS.get((self.unit, self.relation), "see the record")
+
+    def worst_off_lines(self) -> list[str]:
+        """Return lines on the borrowers there are, where they lose more or less than those of the lines before."""
+        bounds = {1: self.worst, **self.overlap}
+        return [
+            f"epsilon {_number(found.epsilon.value)} for the worst-off borrower of this table at {at_lenders(count)} "
+            f"({found.text()})"
+            for count, found in sorted(self.worst_off.items())
+            if count not in bounds or _number(found.epsilon.value) != _number(bounds[count].value)
+        ]
 
     def _overlap_lines(self) -> list[str]:
         if self.known_overlap is None:
@@ -186,12 +224,13 @@ class EpsilonStatement:
         ]
 
     def _grids(self) -> str:
-        grids = sorted({bound.grid for bound in (self.worst, *self.overlap.values()) if bound.grid is not None})
+        actual = (found.epsilon for found in self.worst_off.values())
+        grids = sorted({b.grid for b in (self.worst, *self.overlap.values(), *actual) if b.grid is not None})
         return f" (grid {' and '.join(f'{grid:.2g}' for grid in grids)})" if grids else ""
 
 
 def state(
-    ledgers: Mapping[str, Sequence[GaussianSteps]],
+    ledgers: Mapping[str, Sequence[Event]],
     *,
     delta: float,
     unit: str,
@@ -202,6 +241,8 @@ def state(
     trust: str = "local",
     notes: Sequence[str] = (),
     collusion: Mapping[int, Epsilon] | None = None,
+    holdings: Collection[Holding] | None = None,
+    max_loans: int | None = None,
 ) -> EpsilonStatement:
     """Price what the ledgers say.
 
@@ -221,6 +262,8 @@ def state(
             borrower at several lenders has several rows.
         notes: what else the figures need to be read.
         collusion: where lenders share noise, what it costs when so many of them tell theirs.
+        holdings: what each borrower has, as `overlap.known_holdings` counts it, where that is known.
+        max_loans: how many loans of a borrower are kept at one lender, where that is bounded.
 
     Returns:
         The statement. Lenders with equal events are priced once.
@@ -250,6 +293,8 @@ def state(
         trust=trust,
         notes=tuple(notes),
         collusion=dict(collusion or {}),
+        worst_off=worst_off(merged, holdings, is_about_loans=unit == "loan", delta=delta) if holdings else {},
+        max_loans=max_loans,
     )
 
 
@@ -293,7 +338,7 @@ def at_lenders(count: int) -> str:
     return "one lender" if count == 1 else f"each of {_WORDS.get(count, str(count))} lenders"
 
 
-def worst_epsilon(ledgers: Mapping[str, Sequence[GaussianSteps]], *, delta: float) -> Epsilon:
+def worst_epsilon(ledgers: Mapping[str, Sequence[Event]], *, delta: float) -> Epsilon:
     """Price what ledgers say for a loan at the worst-off lender.
 
     Args:
@@ -310,7 +355,7 @@ def worst_epsilon(ledgers: Mapping[str, Sequence[GaussianSteps]], *, delta: floa
     return max(prices, key=lambda bound: bound.value)
 
 
-def _spent(ledgers: Mapping[str, Sequence[GaussianSteps]]) -> dict[str, Events]:
+def _spent(ledgers: Mapping[str, Sequence[Event]]) -> dict[str, Events]:
     """Merge events; where nobody has one, something was read under a wrong name or not charged at all."""
     if not ledgers:
         raise ValueError("ledgers is empty; a statement needs the ledger of at least one lender")
@@ -331,7 +376,7 @@ def _worst_choices(
 
 def _worst_together(lenders: Sequence[Events], count: int, delta: float) -> Events:
     choices = {merge(itertools.chain.from_iterable(choice)) for choice in _choices(lenders, count, delta)}
-    return max(sorted(choices), key=lambda events: quick_epsilon(events, delta=delta).value)
+    return max(sorted(choices, key=_order), key=lambda events: quick_epsilon(events, delta=delta).value)
 
 
 def _worst_rows(lenders: Sequence[Events], count: int, delta: float) -> Events:
@@ -341,11 +386,15 @@ def _worst_rows(lenders: Sequence[Events], count: int, delta: float) -> Events:
 
 def _choices(lenders: Sequence[Events], count: int, delta: float) -> Iterator[tuple[Events, ...]]:
     """Choices of lenders; where there are too many, from the lenders that are dearest alone."""
-    ranked = sorted(lenders, key=lambda events: (-quick_epsilon(events, delta=delta).value, events))
+    ranked = sorted(lenders, key=lambda events: (-quick_epsilon(events, delta=delta).value, _order(events)))
     pool = len(ranked)
     while math.comb(pool, count) > _MAX_CHOICES:
         pool -= 1
     return itertools.combinations(ranked[:pool], count)
+
+
+def _order(events: Events) -> list[tuple[bool, int, float, float, int]]:
+    return [order(event) for event in events]
 
 
 def _number(value: float) -> str:

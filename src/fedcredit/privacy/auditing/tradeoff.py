@@ -7,7 +7,7 @@ losses and not a Gaussian's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from fedcredit.privacy.accounting.accountants import (
     pld_epsilon,
     privacy_losses,
 )
-from fedcredit.privacy.accounting.events import Events, GaussianSteps
+from fedcredit.privacy.accounting.events import Events
 from fedcredit.privacy.reading import READING_GRID
 
 _SCALES_PER_OCTAVE = 32
@@ -93,14 +93,7 @@ class ClaimFamily:
 
     def _scaled(self, rung: int) -> Events:
         factor = 2.0 ** (-rung / _SCALES_PER_OCTAVE)
-        return tuple(
-            GaussianSteps(
-                sampling_probability=event.sampling_probability,
-                noise_multiplier=event.noise_multiplier * factor,
-                num_steps=event.num_steps,
-            )
-            for event in self.events
-        )
+        return tuple(replace(event, noise_multiplier=event.noise_multiplier * factor) for event in self.events)
 
 
 def trade_off(events: Events) -> TradeOff:

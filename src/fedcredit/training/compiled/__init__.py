@@ -51,7 +51,7 @@ def local_round(
     """
     if network.layer_norm:
         return vectorised_instead()(network, parameters, features, default, settings=settings, streams=streams)
-    check_round(network, parameters, features, default, settings)
+    check_round(network, parameters, features, default, settings, streams.borrower_starts)
     layout, (kind, rule) = layout_of(network), _rule(settings.optimiser)
     has_noise = settings.noise_multiplier > 0.0
     moved, num_noise_draws = kernel.local_steps(
@@ -61,6 +61,7 @@ def local_round(
         _single(parameters),
         _single(features),
         _single(default),
+        _whole(streams.borrower_starts),
         settings.num_steps,
         float(settings.sampling_probability),
         float(settings.clipping_norm),
@@ -180,6 +181,13 @@ def _rule(optimiser: Sgd | Adam) -> tuple[int, NDArray[np.float64]]:
 
 def _words(stream: Stream) -> NDArray[np.uint64]:
     return np.array([stream.key0, stream.key1, stream.tag], dtype=np.uint64)
+
+
+def _whole(starts: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """View places as the one type that the kernel is compiled for; none of them for none."""
+    view = np.ascontiguousarray(np.empty(0) if starts is None else starts, dtype=np.int64).view()
+    view.flags.writeable = False
+    return view
 
 
 def _single(array: NDArray[np.float32]) -> NDArray[np.float32]:

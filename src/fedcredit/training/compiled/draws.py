@@ -75,6 +75,17 @@ def normals(words, out):
 
 
 @exact
+def gather(borrowers, size, starts, loans):
+    """Put the loans of sampled borrowers side by side, as `fedcredit.privacy.sampling.loans_of` does; count them."""
+    found = 0
+    for place in range(size):
+        for loan in range(starts[borrowers[place]], starts[borrowers[place] + 1]):
+            loans[found] = loan
+            found += 1
+    return found
+
+
+@exact
 def sample(stream, server_round, step, probability, words, loans):
     """Draw a Poisson batch by geometric gaps, as `fedcredit.privacy.sampling.poisson_indices` does; return its size."""
     num_loans = len(loans)

@@ -8,8 +8,8 @@ import numpy as np
 
 from fedcredit.model.network import BLOCK_ROWS
 from fedcredit.training.compiled.compilation import entry, exact, reassociated
+from fedcredit.training.compiled.draws import gather, philox, sample
 from fedcredit.training.compiled.draws import normals as normals_of
-from fedcredit.training.compiled.draws import philox, sample
 from fedcredit.training.compiled.layout import BIAS, BIAS_SUM, INPUT, INPUTS, OUTPUTS, SUM, WEIGHT, WIDTH
 from fedcredit.training.compiled.passes import add_clipped, derive, factor, forward, pack
 
@@ -80,8 +80,8 @@ def _buffers(sizes):
 
 @entry
 def local_steps(
-    layout, sizes, activation, incoming, features, default, num_steps, probability, clipping_norm, deviation, divisor,
-    proximal_weight, pos_weight, kind, rule, sampling, noise, server_round,
+    layout, sizes, activation, incoming, features, default, starts, num_steps, probability, clipping_norm, deviation,
+    divisor, proximal_weight, pos_weight, kind, rule, sampling, noise, server_round,
 ):  # fmt: skip
     """Take all local steps of a lender.
 
@@ -92,8 +92,9 @@ def local_steps(
         incoming: parameters, ``[num_parameters]``.
         features: encoded loans, ``[loans, features]``.
         default: labels 0 or 1, ``[loans]``.
+        starts: where each borrower's loans begin, and the end, ``[borrowers + 1]``; empty where loans are sampled.
         num_steps: steps to take.
-        probability: of each loan to be in a step.
+        probability: of each loan, or borrower, to be in a step.
         clipping_norm: C, infinite for none.
         deviation: standard deviation of the noise on the clipped sum, 0 for none.
         divisor: what the noised sum is divided by.
@@ -114,13 +115,16 @@ def local_steps(
     gradient, first, second = np.empty(size), np.zeros(size), np.zeros(size)
     blocks = (size + 3) // 4
     words, normals = np.empty((4, blocks), dtype=np.uint32), np.empty(4 * blocks, dtype=np.float32)
-    likely = probability * len(default)
+    num_sampled = len(default) if len(starts) == 0 else len(starts) - 1
+    likely = probability * num_sampled
     gaps = np.empty((4, 8 + int(0.5 * likely + 1.5 * math.sqrt(likely))), dtype=np.uint32)
-    loans = np.empty(len(default), dtype=np.int64)
+    sampled, loans = np.empty(num_sampled, dtype=np.int64), np.empty(len(default), dtype=np.int64)
     squared = np.empty(BLOCK_ROWS)
     draws = 0
     for step in range(num_steps):
-        batch = sample(sampling, server_round, step, probability, gaps, loans)
+        batch = sample(sampling, server_round, step, probability, gaps, loans if len(starts) == 0 else sampled)
+        if len(starts) > 0:
+            batch = gather(sampled, batch, starts, loans)
         pack(layout, parameters, space)
         sums[:] = 0.0
         for start in range(0, batch, BLOCK_ROWS):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fedcredit.privacy.accounting import accountants, cache
+from fedcredit.privacy.accounting import accountants, cache, renyi
 from fedcredit.privacy.accounting.accountants import epsilon, quick_epsilon
 from fedcredit.privacy.accounting.calibration import calibrate
 from fedcredit.privacy.accounting.events import GaussianSteps
@@ -22,7 +22,7 @@ INPUTS = {"rate": 0.1, "events": [[0.25, 1.5, 3]]}
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FEDCREDIT_CACHE", str(tmp_path))
     accountants._epsilon.cache_clear()
-    accountants._renyi.cache_clear()
+    renyi.renyi_curve.cache_clear()
     return tmp_path / "accounting"
 
 
@@ -71,8 +71,8 @@ def test_quick_prices_come_from_the_disk_to_the_bit(folder: Path, monkeypatch: p
     events = [EVENT, GaussianSteps(sampling_probability=0.3, noise_multiplier=0.4, num_steps=2)]
     first = quick_epsilon(events, delta=1e-5)
     assert len(list(folder.glob("renyi-*"))) == 2
-    accountants._renyi.cache_clear()
-    monkeypatch.setattr(accountants, "_computed_renyi", lambda *_: pytest.fail("computed again"))
+    renyi.renyi_curve.cache_clear()
+    monkeypatch.setattr(renyi, "_computed_renyi", lambda *_: pytest.fail("computed again"))
     assert quick_epsilon(events, delta=1e-5) == first
 
 
