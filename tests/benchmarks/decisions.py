@@ -1,7 +1,7 @@
 """One million accounts over 36 months through the chain of decisions: seconds and memory of each step.
 
-``python -m benchmarks.decisions [--accounts 1000000]``. Panels are made up: what a step costs does not depend on what they
-say. Tables of the months are kept in the types of the simulator (int8, float32); every step reads them as they are.
+``python -m benchmarks.decisions [--accounts 1000000]``. Panels are made up: what a step costs does not depend on what
+they say. Tables of the months have the types of the simulator (int8, float32); every step reads them as they are.
 """
 
 from __future__ import annotations
