@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from safetensors.numpy import load_file, save_file
 
 from fedcredit.cli import main
 from fedcredit.config import compose
+from fedcredit.credit.provisioning import StagePolicy
 from fedcredit.credit.scored import Scored
 from fedcredit.errors import InputError
 from fedcredit.experiment.decisions.churn import decision_churn, flipped
 from fedcredit.experiment.decisions.deciding import decide
+from fedcredit.experiment.decisions.panel import alarms, follow, provisions
 from fedcredit.experiment.decisions.price_of_privacy import (
     AGAINST,
     ALWAYS,
@@ -206,3 +209,54 @@ def test_decide_prints_the_months_of_a_market(study: Path, capsys: pytest.Captur
 def test_decide_on_a_folder_of_several_runs_names_one(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["decide", str(study)]) == 2
     assert "name one of them" in capsys.readouterr().err
+
+
+def test_the_months_watch_held_out_accounts_with_the_scores_of_the_run(study: Path) -> None:
+    opened = rescored(only(study, "no_privacy"))
+    followed = follow(opened)
+    place = 17 - int(followed.months[0])
+    watched = followed.account[followed.is_watched[place]]
+    seen = scores_of(opened, opened.networks()).test_at_own_level
+    accounts = opened.prepared.portfolio.column("account").astype(np.int64)
+    expected = {
+        int(account): float(pd)
+        for institution in opened.prepared.institutions
+        for account, pd in zip(accounts[institution.test.rows], seen[institution.name].pd, strict=True)
+    }
+    assert set(watched.tolist()) == set(expected)
+    found = dict(zip(watched.tolist(), followed.pd[place, followed.is_watched[place]].tolist(), strict=True))
+    assert found == pytest.approx(expected, rel=1e-5)
+    month = provisions(followed, months=[17], lgd_rate=0.75, policy=StagePolicy())[0]
+    history = followed.market.history
+    lost = [
+        float(history.losses.ead[account]) * float(history.losses.lgd[account])
+        for account in watched
+        if 17 < int(history.default_month[account]) <= 29
+    ]
+    assert month.realised_amount == pytest.approx(sum(lost))
+    assert month.twelve_month_amount < month.replaced_amount < month.down_amount
+
+
+def test_the_rule_beside_the_alarms_is_the_first_month_in_m1(study: Path) -> None:
+    followed = follow(rescored(only(study, "no_privacy")))
+    panel, told = followed.market.history.panel, alarms(followed)
+    late = (panel.bucket[followed.months][:, followed.account] >= 1) & followed.is_watched
+    defaulted = [
+        (account, month)
+        for account, month in enumerate(followed.market.history.default_month[followed.account].tolist())
+        if month < 36
+    ]
+    early = sum(
+        bool(late[:, account].any()) and month - int(followed.months[0]) - int(np.argmax(late[:, account])) >= 3
+        for account, month in defaulted
+    )
+    assert told.by_rule.num_defaults <= len(defaulted)
+    assert told.by_rule.early_share_rate == pytest.approx(early / told.by_rule.num_defaults)
+
+
+def test_months_of_another_view_are_refused(study: Path) -> None:
+    opened = rescored(only(study, "no_privacy"))
+    portfolio = opened.prepared.experiment.portfolio.model_copy(update={"view": "application"})
+    experiment = opened.prepared.experiment.model_copy(update={"portfolio": portfolio})
+    with pytest.raises(InputError, match="view=behaviour"):
+        follow(replace(opened, prepared=replace(opened.prepared, experiment=experiment)))

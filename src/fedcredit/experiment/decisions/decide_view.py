@@ -125,7 +125,7 @@ def _portfolio(decided: Decided) -> Table:
         headings=("figure", "value", "unit"),
         num_labels=1,
         rows=tuple(rows),
-        notes=("Tranches of JD Baitiao 2015 (75 / 13 / 12): expected loss in a large even pool, and loan by loan.",),
+        notes=("Tranches of JD Baitiao 2015 (75 / 13 / 12): in a large even pool, and loan by loan in 1,000 draws.",),
     )
 
 
