@@ -10,6 +10,7 @@ from __future__ import annotations
 from mutants.mutant import at, mutant
 
 _KERNEL = "training/compiled/kernel.py"
+_PASSES = "training/compiled/passes.py"
 _DOOR = "training/compiled/__init__.py"
 _DRAWS = "training/compiled/draws.py"
 _WALK = "training/stepwise.py"
@@ -231,8 +232,8 @@ INSIDE = (
         "empty batch skipped",
         at(
             _KERNEL,
-            "        _pack(layout, parameters, space)\n        sums[:]",
-            "        if batch == 0:\n            continue\n        _pack(layout, parameters, space)\n        sums[:]",
+            "        pack(layout, parameters, space)\n        sums[:]",
+            "        if batch == 0:\n            continue\n        pack(layout, parameters, space)\n        sums[:]",
         ),
         compiled=f"{_EMPTY}[compiled-50]",
     ),
@@ -263,9 +264,9 @@ INSIDE = (
     mutant(
         "each layer clipped by itself",
         at(
-            _KERNEL,
-            "            total += (1.0 + _square(space[inputs : inputs + line[WIDTH]])) * _square(space[gradient : gradient + width])",
-            "            total = max(\n                total,\n                (1.0 + _square(space[inputs : inputs + line[WIDTH]])) * _square(space[gradient : gradient + width]),\n            )",
+            _PASSES,
+            "            total += (1.0 + size) * _square(space[gradient : gradient + width])",
+            "            total = max(total, (1.0 + size) * _square(space[gradient : gradient + width]))",
         ),
         compiled=f"{_LARGE}[ordinary-compiled-64]",
     ),
@@ -289,7 +290,7 @@ INSIDE = (
     ),
     mutant(
         "clipped to twice the norm",
-        at(_KERNEL, "clipping_norm * (1.0 - CLIP_MARGIN)", "2.0 * clipping_norm * (1.0 - CLIP_MARGIN)"),
+        at(_PASSES, "clipping_norm * (1.0 - CLIP_MARGIN)", "2.0 * clipping_norm * (1.0 - CLIP_MARGIN)"),
         compiled=_COMPILED_TESTS + "test_clip_factors_are_those_of_the_mechanism",
     ),
     mutant(
@@ -338,7 +339,7 @@ INSIDE = (
     ),
     mutant(
         "gradient that is no number let through",
-        at(_KERNEL, "    if not squared < LARGEST_NORM**2:", "    if squared >= LARGEST_NORM**2:"),
+        at(_PASSES, "    if not squared < LARGEST_NORM**2:", "    if squared >= LARGEST_NORM**2:"),
         compiled=_COMPILED_TESTS + "test_clip_factors_are_those_of_the_mechanism",
     ),
     mutant(

@@ -51,7 +51,7 @@ OUTSIDE_TRAINERS = (
     ),
     mutant(
         "intent written after the gradient",
-        at(_CLIENT, "    release = _intend(lender, request)\n    loans", "    loans"),
+        at(_CLIENT, "    release = _intend(lender, request)\n    outcome", "    outcome"),
         at(
             _CLIENT,
             "    if release is not None and lender.ledger is not None:",

@@ -83,6 +83,18 @@ def raw_matrix(portfolio: Portfolio) -> tuple[NDArray[np.float64], NDArray[np.bo
     return np.stack(columns, axis=1), np.array(is_category)
 
 
+def numbers_of(portfolio: Portfolio) -> Mapping[str, NDArray[np.float64]]:
+    """Return numbers and flags, imputed and clipped to their public ranges, and the derived columns.
+
+    Args:
+        portfolio: the loans.
+
+    Returns:
+        Name -> values in the column's units, ``[loans]``.
+    """
+    return _numbers(portfolio)
+
+
 def feature_names(schema: Schema) -> tuple[str, ...]:
     """Return the names of the encoded columns.
 

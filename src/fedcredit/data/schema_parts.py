@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from fedcredit.data.columns import STRICT, Column, Label, Values, as_label
 from fedcredit.data.features import Cuts, Derived, Feature
 from fedcredit.data.wording import nearest
+from fedcredit.unsound import why_unsound
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -160,6 +161,9 @@ def _line(part: Any, item: dict[str, Any], where: str) -> str:  # noqa: ANN401
     path = ".".join([where] * bool(where) + [str(key) for key in (place[:-1] if in_union else place)])
     match item["type"]:
         case "unexpected_keyword_argument":
+            unsound = why_unsound(str(place[-1]))
+            if unsound is not None:
+                return f"{path}: {unsound}"
             owner = next((kind for kind in kinds if item["loc"][0] in get_args(_kind_type(kind))), part)
             allowed = sorted(field.name for field in fields(owner))
             return f"{path}: unknown key{nearest(str(place[-1]), allowed)}; allowed are {', '.join(allowed)}"
@@ -168,11 +172,17 @@ def _line(part: Any, item: dict[str, Any], where: str) -> str:  # noqa: ANN401
         case "union_tag_not_found":
             return f"{path}: has no kind"
         case "union_tag_invalid":
+            unsound = why_unsound(str(item["ctx"]["tag"]), str(item["ctx"]["tag"]))
+            if unsound is not None:
+                return f"{path}.kind: {unsound}"
             return f"{path}: kind {item['ctx']['tag']} is unknown; allowed are {item['ctx']['expected_tags']}"
         case "dataclass_type" | "model_attributes_type" | "dict_type":
             return f"{path}: must be a mapping"
         case "value_error":
             return f"{path}: {item['ctx']['error']}"
+    unsound = why_unsound("", item["input"])
+    if unsound is not None:
+        return f"{path}: {unsound}"
     found = "a text, a number or a boolean is allowed" if in_union else item["msg"]
     return f"{path}: {found}, found {json.dumps(item['input'], default=str)[:80]}"
 

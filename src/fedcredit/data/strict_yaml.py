@@ -32,11 +32,12 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, *, what: str = "schema file") -> dict[str, Any]:
     """Read a yaml file that holds one mapping.
 
     Args:
         path: the file.
+        what: what a message calls it.
 
     Returns:
         The mapping: text keys; text, numbers, booleans, null, lists and mappings as values.
@@ -45,19 +46,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
         InputError: for a file that is missing, too large, not UTF-8, not yaml, or not a mapping.
     """
     if not path.is_file():
-        raise InputError(f"schema file {path}: {'is not a file' if path.exists() else 'does not exist'}")
+        raise InputError(f"{what} {path}: {'is not a file' if path.exists() else 'does not exist'}")
     if path.stat().st_size > _MAX_BYTES:
-        raise InputError(f"schema file {path}: larger than {_MAX_BYTES} bytes; this is not a schema")
+        raise InputError(f"{what} {path}: larger than {_MAX_BYTES} bytes; this is not a schema")
     try:
         raw = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_StrictLoader)
     except UnicodeDecodeError as error:
-        raise InputError(f"schema file {path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+        raise InputError(f"{what} {path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except RecursionError:
-        raise InputError(f"schema file {path}: nested too deeply to be a schema") from None
+        raise InputError(f"{what} {path}: nested too deeply to be a schema") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"schema file {path}: not valid yaml: {_place(error)}") from None
+        raise InputError(f"{what} {path}: not valid yaml: {_place(error)}") from None
     if not isinstance(raw, dict):
-        raise InputError(f"schema file {path}: must hold a mapping with name, columns, default and features")
+        raise InputError(f"{what} {path}: must hold a mapping with name, columns, default and features")
     return raw
 
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from fedcredit.data.contract import ContractTable, draw_up
 from fedcredit.errors import InputError
@@ -20,14 +20,14 @@ from fedcredit.experiment.spec import Experiment, FixedSteps, Privacy
 from fedcredit.experiment.workers import call_all
 
 if TYPE_CHECKING:
-    from fedcredit.privacy.accounting.events import Event
+    from fedcredit.privacy.accounting.events import Event, Events
     from fedcredit.privacy.plan import PrivacyPlan
 
 Given = TypeVar("Given")
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
 Sizes = Mapping[str, int]
-Calibration = tuple[float, float, float, int, int]
+Calibration: TypeAlias = "tuple[float, float, float, int, int, Events]"
 _LOG = logging.getLogger(__name__)
 _ANY_LENDERS = {"a": 1, "b": 1, "c": 1}
 _POOLED = "pooled"
@@ -81,20 +81,27 @@ def calibrations(experiment: Experiment, sizes: Sizes) -> list[Calibration]:
         sizes: lender -> training loans.
 
     Returns:
-        Distinct (target epsilon, delta, sampling probability, steps, rows of a unit); none where the noise is given, or
-        where the delta is one that a run refuses.
+        Distinct (target epsilon, delta, sampling probability, steps, rows of a unit, other releases within the target);
+        none where the noise is given, or where the promise is one that a run refuses.
     """
+    from fedcredit.experiment.charged_plan import training_releases
+
     privacy = experiment.privacy
     is_kept = privacy.target_delta * max(sizes.values()) < 1.0
     if privacy.target_epsilon is None or not privacy.is_private or not is_kept:
         return []
+    try:
+        beside = training_releases(experiment)
+    except InputError:
+        return []
     asked = {
         (promise.budgets.get(contract.institution, promise.target_epsilon or math.inf), privacy.target_delta,
-         contract.sampling_probability, contract.local_steps * experiment.training.num_rounds)
+         contract.sampling_probability, contract.local_steps * experiment.training.num_rounds,
+         privacy.samples_in_unit, () if contract.institution == _POOLED else beside)
         for promise, table in _tables(experiment, sizes)
         for contract in table.contracts
     }  # fmt: skip
-    return [(*one, privacy.samples_in_unit) for one in sorted(asked)]
+    return sorted(asked, key=lambda one: (one[:5], len(one[5])))
 
 
 def _has_common_rate(experiment: Experiment) -> bool:
@@ -112,7 +119,8 @@ def _promise(experiment: Experiment, sizes: Sizes) -> tuple[object, ...]:
     training = experiment.training
     local = training.local.model_dump_json()
     references = frozenset(experiment.evaluation.references)
-    return (experiment.privacy, local, training.num_rounds, references, tuple(sorted(sizes.items())))
+    charged = experiment.model_dump_json(include={"encoding": True, "evaluation": {"own_intercept", "charged"}})
+    return (experiment.privacy, local, training.num_rounds, references, charged, tuple(sorted(sizes.items())))
 
 
 def _tables(experiment: Experiment, sizes: Sizes) -> Iterator[tuple[Privacy, ContractTable]]:
@@ -128,13 +136,16 @@ def _tables(experiment: Experiment, sizes: Sizes) -> Iterator[tuple[Privacy, Con
 def _calibrated(asked: Calibration) -> None:
     from fedcredit.privacy.accounting.calibration import calibrate
 
-    target, delta, rate, steps, rows = asked
-    with suppress(ArithmeticError):
-        calibrate(target_epsilon=target, delta=delta, sampling_probability=rate, num_steps=steps, max_rows=rows)
+    target, delta, rate, steps, rows, beside = asked
+    with suppress(ArithmeticError, ValueError):
+        calibrate(
+            target_epsilon=target, delta=delta, sampling_probability=rate, num_steps=steps, max_rows=rows, beside=beside
+        )
 
 
 def _priced(promised: tuple[Experiment, Sizes]) -> None:
     """Make the statements of a run, as it will: of the federation, and with its private references too."""
+    from fedcredit.experiment.charged_plan import training_releases
     from fedcredit.experiment.stopping import planned_stop
     from fedcredit.privacy.accounting.statement import state
     from fedcredit.privacy.plan import plan_privacy
@@ -142,7 +153,11 @@ def _priced(promised: tuple[Experiment, Sizes]) -> None:
     experiment, sizes = promised
     privacy, rounds = experiment.privacy, experiment.training.num_rounds
     try:
-        plans = [plan_privacy(promise, table, num_rounds=rounds) for promise, table in _tables(experiment, sizes)]
+        beside = training_releases(experiment)
+        plans = [
+            plan_privacy(promise, table, num_rounds=rounds, beside=() if _POOLED in table.institutions else beside)
+            for promise, table in _tables(experiment, sizes)
+        ]
     except (InputError, ArithmeticError):
         return
     stop = planned_stop(experiment, plans[0])

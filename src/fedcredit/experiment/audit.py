@@ -20,6 +20,7 @@ from fedcredit.data.contract import Contract, ContractTable
 from fedcredit.data.institution import count_train_loans
 from fedcredit.data.tables import load_portfolio
 from fedcredit.errors import InputError
+from fedcredit.experiment.charged_plan import training_releases
 from fedcredit.experiment.ledger_view import ledger_files, read_ledgers
 from fedcredit.experiment.prepare import local_settings
 from fedcredit.experiment.record import RunRecord
@@ -122,7 +123,7 @@ def planned_claims(experiment: Experiment, *, progress: Progress | None = None) 
     """
     _check_private(experiment)
     counts = count_train_loans(experiment, load_portfolio(experiment.portfolio, progress=progress))
-    terms = agree(experiment, counts)
+    terms = agree(experiment, counts, beside=training_releases(experiment))
     planned = {name: (event,) for name, event in terms.plan.events.items()}
     return _claims(experiment, terms.contracts.contracts, planned, PLANNED)
 
@@ -281,7 +282,12 @@ def _claims(
     """Group lenders; the noise of a finished run is what its record says, and is not calibrated again."""
     known_noise = {"target_epsilon": None, "noise_multiplier": 1.0}
     privacy = experiment.privacy if noise_multiplier is None else experiment.privacy.model_copy(update=known_noise)
-    plan = plan_privacy(privacy, ContractTable(contracts=tuple(contracts)), num_rounds=experiment.training.num_rounds)
+    plan = plan_privacy(
+        privacy,
+        ContractTable(contracts=tuple(contracts)),
+        num_rounds=experiment.training.num_rounds,
+        beside=training_releases(experiment),
+    )
     drawn = plan.noise_multiplier if noise_multiplier is None else noise_multiplier
     groups: dict[tuple[object, ...], Claim] = {}
     for contract in contracts:

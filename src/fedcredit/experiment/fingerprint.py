@@ -16,15 +16,17 @@ from fedcredit import seeds
 from fedcredit.experiment.spec import Evaluation, Experiment
 
 _VERSION = "fedcredit/experiment/2"
-_LATER_OF_EVALUATION = ("sections", "profit", "approval_rate")
+_LATER_OF_EVALUATION = ("sections", "profit", "approval_rate", "charged")
 _NOT_MEANING = {"name", "runtime", "trainer", "results_dir", "ledger_dir"}
-_UNSAID: Mapping[str, object] = {"split": {"kind": "hashed"}}
+_UNSAID: Mapping[str, object] = {"split": {"kind": "hashed"}, "encoding": None}
 _UNSAID_OF_A_MARKET = ("num_months", 36)
 _NEVER = object()
 
 
 def meaning(experiment: Experiment) -> dict[str, object]:
     """Return the part of an experiment that decides its numbers, as plain data.
+
+    A key that came later is left out where it asks for nothing, so that it does not rename older runs.
 
     Args:
         experiment: the experiment.
@@ -48,7 +50,7 @@ def without_unsaid(meaning: Mapping[str, object]) -> dict[str, object]:
     Returns:
         The same without those entries.
     """
-    kept = {key: value for key, value in meaning.items() if _UNSAID.get(key) != value}
+    kept = {key: value for key, value in meaning.items() if _UNSAID.get(key, _NEVER) != value}
     portfolio = kept.get("portfolio")
     if isinstance(portfolio, Mapping):
         kept["portfolio"] = {key: value for key, value in portfolio.items() if (key, value) != _UNSAID_OF_A_MARKET}

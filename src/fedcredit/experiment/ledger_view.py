@@ -25,7 +25,8 @@ from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.chain import BrokenLedgerError, broken
 from fedcredit.privacy.accounting.events import Event, Events, rows_of
 from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER, LedgerContent, ledger_path, ledgers_in, read_ledger
-from fedcredit.privacy.accounting.releases import FEDERATION, RELEASES
+from fedcredit.privacy.accounting.parts import dearest_epsilon
+from fedcredit.privacy.accounting.releases import RELEASES
 
 LOGGER = logging.getLogger("fedcredit.ledger")
 EXPORT_FORMAT = "fedcredit/ledger-export/1"
@@ -280,7 +281,7 @@ def _read(file: LedgerFile) -> LedgerContent:
 
 
 def _check_epsilon(path: Path, content: LedgerContent, stated: Epsilon) -> None:
-    spent = epsilon(content.events(FEDERATION), delta=stated.target_delta).value
+    spent = dearest_epsilon(content.events, delta=stated.target_delta).value
     if not math.isclose(spent, stated.value, rel_tol=_SAME_EPSILON, abs_tol=_SAME_EPSILON) and spent != stated.value:
         line = len(content.entries) + 1
         raise broken(path, line, f"ends a ledger of epsilon {spent:g}; the run's record states {stated.value:g}")

@@ -6,9 +6,10 @@ epsilon and would not leave a lender in a deployment.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,12 @@ from fedcredit.credit.evaluation import (
     federation_within_auc_gap,
     with_own_intercepts,
 )
+from fedcredit.credit.histogram import on_line
 from fedcredit.credit.review import Review
 from fedcredit.credit.scored import Scored
 from fedcredit.data.institution import Loans
+from fedcredit.experiment.charged import charge, moved
+from fedcredit.experiment.charged_record import ChargedRecord
 from fedcredit.experiment.later import by_window
 from fedcredit.experiment.market_records import OWN_INTERCEPT, RUN, ShockRecord, TruthRecord, WindowRecord
 from fedcredit.experiment.prepare import Prepared, predict_pd
@@ -67,6 +71,7 @@ class Measured:
     windows: Mapping[str, WindowRecord]
     shock: ShockRecord | None
     review: Review | None = None
+    charged: ChargedRecord | None = None
 
 
 def measure(
@@ -89,11 +94,19 @@ def measure(
     """
     wanted = prepared.experiment.evaluation
     test = _scored(prepared, parameters, lambda institution: institution.test)
+    scored = _scored_parts(prepared, parameters, test)
+    charged = charge(prepared, parameters, ledgers=ledgers, scored=scored)
     own, models = None, {RUN: _pds(test)}
     if wanted.own_intercept:
-        fitted_on = _scored(prepared, parameters, lambda institution: _seen(institution.train, institution.validation))
-        moved = with_own_intercepts(test, fitted_on=fitted_on)
-        own, models[OWN_INTERCEPT] = _evaluate(prepared, moved), _pds(moved)
+        at_own_level = (
+            moved(test, charged.shifts)
+            if charged is not None and charged.shifts is not None
+            else with_own_intercepts(test, fitted_on=scored("seen"))
+        )
+        own, models[OWN_INTERCEPT] = _evaluate(prepared, at_own_level), _pds(at_own_level)
+    if charged is not None and (line := charged.line) is not None:
+        corrected = {name: on_line(found, line) for name, found in test.items()}
+        charged = replace(charged, recalibrated=_evaluate(prepared, corrected))
     references: dict[str, ReferenceRecord] = {}
     left_out = left_out_references(prepared.experiment)
     asked = [reference for reference in wanted.references if reference not in left_out]
@@ -103,15 +116,15 @@ def measure(
         references[reference], models[reference] = _reference(prepared, scores, test, ledgers), scores.pd
     if asked:
         progress("references", len(asked), len(asked))
-    validated = _scored(prepared, parameters, lambda institution: institution.validation)
     return Measured(
         evaluation=_evaluate(prepared, test),
         own_intercept=own,
         references=references,
         truth=_truth(prepared, models),
-        windows=by_window(prepared, test, seen=_pds(validated)),
+        windows=by_window(prepared, test, seen=_pds(scored("validation"))),
         shock=_shock(prepared),
         review=review(prepared, parameters, test),
+        charged=charged,
     )
 
 
@@ -133,6 +146,22 @@ def _shock(prepared: Prepared) -> ShockRecord | None:
 
 def _pds(scored: Mapping[str, Scored]) -> dict[str, NDArray[np.float64]]:
     return {name: loans.pd for name, loans in scored.items()}
+
+
+def _scored_parts(
+    prepared: Prepared, parameters: NDArray[np.float32], test: dict[str, Scored]
+) -> Callable[[str], dict[str, Scored]]:
+    """Score parts of the loans when they are asked for, each once."""
+
+    @functools.cache
+    def scored(part: str) -> dict[str, Scored]:
+        if part == "test":
+            return test
+        if part == "validation":
+            return _scored(prepared, parameters, lambda institution: institution.validation)
+        return _scored(prepared, parameters, lambda institution: _seen(institution.train, institution.validation))
+
+    return scored
 
 
 def _scored(prepared: Prepared, parameters: NDArray[np.float32], part: Callable[..., Loans]) -> dict[str, Scored]:

@@ -19,6 +19,7 @@ from fedcredit.data.schema import Schema, read_schema
 from fedcredit.data.schema_checks import encoded_names
 from fedcredit.data.tables import load_portfolio, public_schema
 from fedcredit.errors import InputError
+from fedcredit.experiment.charged_plan import charged_noise, training_releases
 from fedcredit.experiment.prepare import Prepared, initial_network
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.spec import Experiment, MarketPortfolio, PublicTable
@@ -34,6 +35,7 @@ from fedcredit.privacy.plan import PrivacyPlan, check_delta_for_institutions, ch
 from fedcredit.privacy.terms import agree
 
 Progress = Callable[[str, int, int], None]
+_BESIDE = ", with the charged releases of training loans beside them; those of held-out loans are priced by the run"
 _CURVE_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 _SMALL_BATCH = 64.0
 _WEAK_DELTA = 0.1
@@ -173,6 +175,7 @@ def _without_loans(
     terms = agree(
         experiment,
         num_loans,
+        beside=training_releases(experiment),
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
         allow_any_delta=True,
     )
@@ -189,14 +192,14 @@ def _without_loans(
 def _planned(experiment: Experiment, prepared: Prepared, plan: PrivacyPlan) -> EpsilonStatement:
     planned = {name: [event] for name, event in plan.events.items()}
     return state(
-        planned,
+        {name: [*events, *training_releases(experiment)] for name, events in planned.items()},
         delta=plan.target_delta,
         unit=plan.unit,
         relation=plan.relation,
         max_loans=experiment.privacy.max_loans_per_borrower,
         mode=experiment.mode,
-        covers=f"what is planned: every update over {plan.num_rounds} rounds, and the network made from them; what was "
-        "spent is the ledgers' to say",
+        covers=f"what is planned: every update over {plan.num_rounds} rounds, and the network made from them"
+        f"{_BESIDE if charged_noise(experiment) else ''}; what was spent is the ledgers' to say",
         trust=trust_of(experiment),
         notes=trust_notes(
             experiment, prepared.contracts.contracts, plan, num_parameters=prepared.network.num_parameters

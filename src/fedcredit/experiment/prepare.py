@@ -19,6 +19,8 @@ from fedcredit.data.institution import Institution, build_institutions
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.tables import data_checksum, load_portfolio
 from fedcredit.errors import InputError
+from fedcredit.experiment.charged_plan import training_releases
+from fedcredit.experiment.charged_ranges import with_charged_ranges
 from fedcredit.experiment.deployed import DEPLOYED, keyed_name, ledger_folder
 from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.experiment.spec import Experiment, Trainer
@@ -79,20 +81,23 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         InputError: if the table, the partition or the promise cannot be had, or no round fits under the cap.
     """
     portfolio = load_portfolio(experiment.portfolio, progress=progress)
+    checksum = _checksum(experiment, portfolio)
+    name = fingerprint(experiment, data_checksum=checksum)
+    portfolio = with_charged_ranges(experiment, portfolio, fingerprint=name)
     institutions = build_institutions(experiment, portfolio)
     terms = agree(
         experiment,
         {institution.name: institution.train.num_sampled for institution in institutions},
+        beside=training_releases(experiment),
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
     )
     stop = planned_stop(experiment, terms.plan)
     if stop is not None and stop.after_round == 0:
         raise InputError(f"{stop.reason}. Not even one round fits: raise privacy.epsilon_cap, or the noise")
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
-    checksum = _checksum(experiment, portfolio)
     return Prepared(
         experiment=experiment,
-        fingerprint=fingerprint(experiment, data_checksum=checksum),
+        fingerprint=name,
         data_checksum=checksum,
         portfolio=portfolio,
         institutions=institutions,

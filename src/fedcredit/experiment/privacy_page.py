@@ -20,6 +20,7 @@ from fedcredit.experiment.wording import (
     sampled_by,
     statement_of,
 )
+from fedcredit.privacy.accounting.releases import ENCODING_RANGES, OWN_INTERCEPT
 from fedcredit.privacy.accounting.statement import EpsilonStatement
 from fedcredit.privacy.budgets import budget_line
 
@@ -33,8 +34,8 @@ _NOT_COVERED = (
 )
 _NOT_COVERED_IN = {
     "simulated": (
-        "figures on validation and test {unit}s, each lender's own intercept and the counts behind borrower keys: this "
-        "simulation reads them in the clear, and in a deployment they would not leave a lender",
+        "figures on validation and test {unit}s{others}{own} and the counts behind borrower keys: this simulation "
+        "reads them in the clear, and in a deployment they would not leave a lender",
         "somebody who has the seed: noise of a simulated run can be drawn again with it",
         "floating-point noise: sums are arranged so that rounding stays within the clipping norm; how noise itself is "
         "rounded is not analysed",
@@ -46,6 +47,7 @@ _NOT_COVERED_IN = {
         "time: how long a lender takes to answer depends on its batches",
     ),
 }
+_NO_FIGURES = (OWN_INTERCEPT, ENCODING_RANGES)
 _NOISE_OF = {
     "simulated": "noise comes from a seed, so the figures hold against those who do not have it.",
     "deployed": (
@@ -122,7 +124,13 @@ def _not_covered(record: RunRecord, statement: EpsilonStatement) -> list[str]:
         "borrower": "loans of a borrower under another key, and those beyond the ones that are kept, which are not "
         "trained on",
     }
-    lines = [line.format(unit=statement.unit) for line in (*_NOT_COVERED, *_NOT_COVERED_IN[record.mode])]
+    charged = () if record.charged is None else record.charged.noise_multiplier
+    others = " other than the charged ones" if any(name not in _NO_FIGURES for name in charged) else ""
+    own = "" if OWN_INTERCEPT in charged else ", each lender's own intercept"
+    lines = [
+        line.format(unit=statement.unit, others=others, own=own)
+        for line in (*_NOT_COVERED, *_NOT_COVERED_IN[record.mode])
+    ]
     return [several[statement.unit], *lines] if statement.unit in several else lines
 
 
@@ -216,7 +224,7 @@ def _mode(record: RunRecord) -> str:
 
 
 def _released(record: RunRecord, statement: EpsilonStatement) -> str:
-    lines = [statement.covers]
+    lines = [statement.covers, *(line for line in record.statement_lines if line.startswith("by the part of"))]
     private = [name for name in record.references if name in PRIVATE_REFERENCES]
     if private:
         lines.append(

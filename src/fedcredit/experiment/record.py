@@ -22,6 +22,7 @@ from fedcredit.credit.evaluation import FederationEvaluation
 from fedcredit.credit.review import Review
 from fedcredit.data.contract import Contract
 from fedcredit.errors import InputError
+from fedcredit.experiment.charged_record import ChargedRecord
 from fedcredit.experiment.market_records import ShockRecord, TruthRecord, WindowRecord
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class RunRecord:
     ``environment`` say how long and where; they take no part in a comparison of runs. ``ledger_heads``
     are the digests of the last line of each lender's ledger. ``truth`` and ``shock`` exist for simulated
     markets, ``windows`` for splits out of time. ``stopped`` says where and why a cap ended the run before its planned
-    rounds. ``review`` is the credit review of the final network.
+    rounds. ``review`` is the credit review of the final network. ``charged`` is what charged releases beside the
+    training gave.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -87,6 +89,7 @@ class RunRecord:
     shock: ShockRecord | None = None
     stopped: str | None = None
     review: Review | None = None
+    charged: ChargedRecord | None = None
 
 
 _ADAPTER: TypeAdapter[RunRecord] = TypeAdapter(RunRecord)

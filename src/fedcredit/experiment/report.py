@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fedcredit.errors import InputError
 from fedcredit.experiment.by_group import group_table
+from fedcredit.experiment.charged_wording import charged_tables
 from fedcredit.experiment.market_tables import beyond_tables
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import study_tables
@@ -116,6 +117,7 @@ def _run_page(record: RunRecord, pictures: Sequence[Picture]) -> str:
         reading=None if statement is None else reading_table(statement),
         tables=[
             lender_table(record),
+            *charged_tables(record),
             reference_table(record),
             *beyond_tables(record),
             metric_table(record),

@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from fedcredit.errors import InputError
-from fedcredit.experiment.deployed import DEPLOYED, dataset_lines, open_accounts, withheld
+from fedcredit.experiment.charged_ranges import charge_ranges
+from fedcredit.experiment.deployed import DEPLOYED, open_accounts, withheld
 from fedcredit.experiment.display import RunDisplay
 from fedcredit.experiment.environment import environment
 from fedcredit.experiment.files import RunFolder, run_folder
 from fedcredit.experiment.ledger_heads import current_heads, kept_heads, with_heads
 from fedcredit.experiment.measure import Measured, measure, nothing_measured
-from fedcredit.experiment.overlap import known_holdings, known_overlap
 from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare, server_noise
+from fedcredit.experiment.promise import beyond_the_run, check_that_updates_were_charged, promised
 from fedcredit.experiment.record import RunRecord, read_record, remedy, to_jsonable, write_record
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.resume import forget, last_snapshot, owner_of
-from fedcredit.experiment.spec import Experiment, FlowerStrategy, RayRuntime
-from fedcredit.experiment.trust import collusion, trust_notes, trust_of
+from fedcredit.experiment.spec import Experiment, RayRuntime
 from fedcredit.experiment.wording import epsilon_text
 from fedcredit.federation.server import FederationResult, RoundRecord, federate
 from fedcredit.federation.snapshot import Snapshot
@@ -36,10 +36,7 @@ from fedcredit.model.network import to_arrays
 from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import FEDERATION
-from fedcredit.privacy.accounting.run_ledger import RunAccount, RunLedger
-from fedcredit.privacy.accounting.statement import EpsilonStatement, state, worst_epsilon
-from fedcredit.privacy.budgets import budget_line
-from fedcredit.privacy.plan import SERVER
+from fedcredit.privacy.accounting.run_ledger import RunLedger
 from fedcredit.training.trainers import computed_by, trainer
 
 if TYPE_CHECKING:
@@ -47,14 +44,6 @@ if TYPE_CHECKING:
 
 Ledgers = Mapping[str, RunLedger]
 OnRound = Callable[[RoundRecord], None]
-_NOT_COVERED = (
-    "not covered: figures on validation and test loans, own intercepts, and bad rates, which this simulation reads "
-    "in the clear"
-)
-_NOTHING_ELSE = (
-    "nothing else about private loans leaves a lender; runs of other modes, and loans that were added to a table or "
-    "dealt to a lender of another name, are not in that total"
-)
 _SYNCS_A_RUN = 4
 _FIT = ("num_loans", "auc", "log_loss", "mean_pd", "bad_rate")
 
@@ -101,6 +90,7 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
                 forget(folder.path)
             start = last_snapshot(prepared, folder.path, ledgers)
             _begin(folder, prepared)
+            charge_ranges(experiment, ledgers, fingerprint=prepared.fingerprint)
             trained = _train(prepared, folder, ledgers, display, start)
             seconds["train"] = time.perf_counter() - started - seconds["prepare"]
             measured = _measured(prepared, trained, ledgers, display)
@@ -237,9 +227,9 @@ def _record(
     prepared: Prepared, trained: _Trained, measured: Measured, ledgers: Ledgers, seconds: dict[str, float]
 ) -> RunRecord:
     experiment = prepared.experiment
-    _check_that_updates_were_charged(prepared, trained, ledgers)
-    statement = _statement(prepared, ledgers) if ledgers else None
-    lines = [] if statement is None else [*statement.lines(), *_beyond_the_run(prepared, ledgers, statement)]
+    check_that_updates_were_charged(prepared, trained.rounds, ledgers)
+    statement = promised(prepared, ledgers) if ledgers else None
+    lines = [] if statement is None else [*statement.lines(), *beyond_the_run(prepared, ledgers, statement)]
     stopped = None if prepared.stop is None else prepared.stop.reason
     if stopped is not None:
         lines.insert(0, stopped)
@@ -254,6 +244,7 @@ def _record(
         statement_lines=tuple(lines),
         ledger_heads=current_heads(ledgers),
         stopped=stopped,
+        charged=measured.charged,
         rounds=tuple(_plain(done) for done in trained.rounds),
         evaluation=measured.evaluation,
         own_intercept=measured.own_intercept,
@@ -270,88 +261,6 @@ def _record(
             "data_checksum": prepared.data_checksum,
         },
     )
-
-
-def _statement(prepared: Prepared, ledgers: Ledgers) -> EpsilonStatement:
-    privacy = prepared.experiment.privacy
-    hidden = privacy.is_central or prepared.experiment.mode == DEPLOYED
-    spent = {name: ledger.events(FEDERATION) for name, ledger in ledgers.items()}
-    return state(
-        spent,
-        delta=privacy.target_delta,
-        unit=privacy.privacy_unit,
-        relation=privacy.neighboring_relation,
-        mode=prepared.experiment.mode,
-        covers=_covers(prepared),
-        known_overlap=None if hidden else known_overlap(prepared.portfolio, prepared.institutions),
-        trust=trust_of(prepared.experiment),
-        notes=trust_notes(
-            prepared.experiment,
-            prepared.contracts.contracts,
-            prepared.plan,
-            num_parameters=prepared.network.num_parameters,
-        ),
-        collusion=collusion(prepared.experiment, spent),
-        holdings=None if hidden else known_holdings(prepared.portfolio, prepared.institutions),
-        max_loans=privacy.max_loans_per_borrower,
-    )
-
-
-def _check_that_updates_were_charged(prepared: Prepared, trained: _Trained, ledgers: Ledgers) -> None:
-    """Refuse to state an epsilon where a server accepted an update that no ledger knows."""
-    for name, ledger in ledgers.items():
-        accepted = sum(_is_released(name, told) for told in trained.rounds)
-        needed = accepted * prepared.plan.round_event(name).num_steps
-        charged = sum(event.num_steps for event in ledger.events(FEDERATION))
-        if charged < needed:
-            raise RuntimeError(f"the ledger of {name} has {charged} steps; its accepted updates took {needed}")
-
-
-def _is_released(name: str, told: RoundRecord) -> bool:
-    """Whether something that a ledger's owner made from private loans was released in a round."""
-    return name == SERVER or (name in told.cohort and name not in told.quarantined)
-
-
-def _covers(prepared: Prepared) -> str:
-    if prepared.experiment.privacy.shares_noise:
-        return f"the sum of all updates in each of {prepared.num_rounds} rounds, and the network made from them"
-    if prepared.experiment.privacy.is_central:
-        return (
-            f"the noised mean update of each of {prepared.num_rounds} rounds, and the network made from them; not what "
-            "lenders sent to the server"
-        )
-    rounds = f"every update a lender sent over {prepared.num_rounds} rounds, and the network made from them"
-    if isinstance(prepared.experiment.strategy, FlowerStrategy):
-        return f"{rounds}; noise drawn by lenders only, nothing that the stock Flower strategy does"
-    return rounds
-
-
-def _beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonStatement) -> list[str]:
-    """Say what the headline leaves out: the run's own private references, and other runs."""
-    accounts = {name: ledger for name, ledger in ledgers.items() if isinstance(ledger, RunAccount)}
-    if accounts:
-        return [*dataset_lines(accounts, delta=statement.target_delta), _NOTHING_ELSE]
-    spent = {name: ledger.events() for name, ledger in ledgers.items()}
-    everything = worst_epsilon(spent, delta=statement.target_delta).value
-    privacy = prepared.experiment.privacy
-    promised = budget_line(privacy.budgets, privacy.target_epsilon)
-    rest = [*([promised] if promised else []), _NOT_COVERED, _scope(prepared)]
-    if everything <= statement.worst.value:
-        return rest
-    return [
-        f"with the private references of this run released too: epsilon {epsilon_text(everything)} "
-        f"for a borrower {'' if statement.unit == 'borrower' else 'with one loan '}at one lender",
-        *rest,
-    ]
-
-
-def _scope(prepared: Prepared) -> str:
-    if prepared.portfolio.schema.public:
-        return (
-            "the loan table is public, so runs on it are studied one by one; on private loans the epsilons of all "
-            "runs on the same loans add up"
-        )
-    return "private loans: this is the cost of this run alone; the epsilons of all runs on the same loans add up"
 
 
 def _finish(folder: RunFolder, prepared: Prepared, trained: _Trained, record: RunRecord, *, report: bool) -> None:

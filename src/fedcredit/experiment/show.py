@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from fedcredit.experiment.charged_wording import charged_tables
 from fedcredit.experiment.market_tables import beyond_tables
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import study_tables
@@ -71,6 +72,7 @@ def run_view(record: RunRecord) -> RenderableType:
         Padding(figures, (1, 0)),
         *(Text(readable(line)) for line in record.statement_lines),
         TableView(lender_table(record)),
+        *(TableView(table) for table in charged_tables(record)),
         *((TableView(reference_table(record)),) if record.references else ()),
         *(TableView(table) for table in beyond_tables(record)),
         *(Text(f"note: {readable(remark)}", style="dim") for remark in record.remarks),

@@ -203,7 +203,7 @@ def _rounds_text(folder: Path, experiment: Experiment) -> str:
 
 
 def _read(path: Path, model: type[_Told]) -> _Told:
-    content = read_yaml(path)
+    content = read_yaml(path, what="study file")
     try:
         return model.model_validate_json(json.dumps(content))
     except ValidationError as error:

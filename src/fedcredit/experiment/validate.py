@@ -13,8 +13,10 @@ from pydantic_core import ErrorDetails
 
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Experiment
+from fedcredit.unsound import why_unsound
 
 _MAX_SHOWN = 80
+_MEANT = {"epsilon": "target_epsilon", "delta": "target_delta"}
 
 
 def experiment_from_data(data: Mapping[str, Any]) -> Experiment:
@@ -54,6 +56,9 @@ def _sentence(detail: ErrorDetails, data: object) -> str:
     path, models = _resolve(detail["loc"], data)
     where = ".".join(path) or "the experiment"
     kind, said = detail["type"], detail["msg"]
+    unsound = why_unsound(path[-1], detail["input"]) if path and kind != "missing" else None
+    if unsound is not None and (kind == "extra_forbidden" or why_unsound("", detail["input"]) is not None):
+        return f"{where}: {unsound}"
     if kind == "extra_forbidden":
         return f"{where}: unknown key; {_nearest(path, models[-1])}"
     if kind == "missing":
@@ -134,6 +139,8 @@ def _nearest(path: Sequence[str], model: type[BaseModel] | None) -> str:
     everywhere: dict[str, list[str]] = {}
     for known in sorted(set(key_paths())):
         everywhere.setdefault(known.rpartition(".")[2], []).append(known)
+    if _MEANT.get(word) in siblings:
+        return f"nearest valid key: {parent}{_MEANT[word]}"
     short = [name for name in siblings if word == "".join(part[0] for part in name.split("_"))]
     if short:
         return f"nearest valid key: {parent}{short[0]}"

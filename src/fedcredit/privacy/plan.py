@@ -16,7 +16,7 @@ from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Privacy
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
 from fedcredit.privacy.accounting.calibration import Progress, calibrate
-from fedcredit.privacy.accounting.events import Event, GaussianSteps, for_rows
+from fedcredit.privacy.accounting.events import Event, Events, GaussianSteps, for_rows
 from fedcredit.privacy.budgets import target_of
 
 Asked = tuple[float, int, float | None]
@@ -131,6 +131,7 @@ def plan_privacy(
     num_rounds: int,
     progress: Progress | None = None,
     allow_any_delta: bool = False,
+    beside: Events = (),
 ) -> PrivacyPlan:
     """Turn a promise into noise: one calibration for each distinct (sampling rate, number of steps, target).
 
@@ -142,6 +143,7 @@ def plan_privacy(
         num_rounds: rounds of the run, at least 1.
         progress: called with (what is calibrated, how many are done, how many there are).
         allow_any_delta: for looking at a plan that no run may follow.
+        beside: other releases of the training loans, within the same target.
 
     Returns:
         The plan.
@@ -157,7 +159,7 @@ def plan_privacy(
         c.institution: (c.sampling_probability, c.local_steps * num_rounds, target_of(privacy, c.institution))
         for c in contracts.contracts
     }
-    noise = _noise_by_promise(privacy, sorted(set(asked.values())), progress)
+    noise = _noise_by_promise(privacy, sorted(set(asked.values())), beside, progress)
     return PrivacyPlan(
         unit=privacy.privacy_unit,
         relation=privacy.neighboring_relation,
@@ -178,27 +180,39 @@ def plan_privacy(
     )
 
 
-def _noise_by_promise(privacy: Privacy, distinct: Sequence[Asked], progress: Progress | None) -> dict[Asked, float]:
+def _noise_by_promise(
+    privacy: Privacy, distinct: Sequence[Asked], beside: Events, progress: Progress | None
+) -> dict[Asked, float]:
     noise = {}
     for done, (rate, steps, target) in enumerate(distinct):
         if progress is not None:
             progress(f"noise for {steps} steps at sampling probability {rate:.4g}", done, len(distinct))
-        noise[rate, steps, target] = _noise(privacy, rate, steps, target)
+        noise[rate, steps, target] = _noise(privacy, rate, steps, target, beside)
     if progress is not None:
         progress("noise for every lender", len(distinct), len(distinct))
     return noise
 
 
-def _noise(privacy: Privacy, sampling_probability: float, num_steps: int, target_epsilon: float | None) -> float:
+def _noise(
+    privacy: Privacy,
+    sampling_probability: float,
+    num_steps: int,
+    target_epsilon: float | None,
+    beside: Events = (),
+) -> float:
     if target_epsilon is None:
         return privacy.noise_multiplier or 0.0
-    return calibrate(
-        target_epsilon=target_epsilon,
-        delta=privacy.target_delta,
-        sampling_probability=sampling_probability,
-        num_steps=num_steps,
-        max_rows=privacy.samples_in_unit,
-    )
+    try:
+        return calibrate(
+            target_epsilon=target_epsilon,
+            delta=privacy.target_delta,
+            sampling_probability=sampling_probability,
+            num_steps=num_steps,
+            max_rows=privacy.samples_in_unit,
+            beside=beside if privacy.is_private else (),
+        )
+    except ValueError as error:
+        raise InputError(f"privacy.target_epsilon: {error}") from None
 
 
 def check_delta_of(delta: float, contracts: tuple[Contract, ...], *, in_one_sum: bool = False) -> None:

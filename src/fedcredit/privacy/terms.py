@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fedcredit.data.contract import Contract, ContractTable, draw_up
 from fedcredit.experiment.spec import Experiment, PoissonCohort, Sgd, Strategy
 from fedcredit.privacy.accounting.calibration import Progress
+from fedcredit.privacy.accounting.events import Events
 from fedcredit.privacy.plan import INSTITUTION, PrivacyPlan, plan_for_institutions, plan_privacy
 
 
@@ -29,6 +30,7 @@ def agree(
     *,
     progress: Progress | None = None,
     allow_any_delta: bool = False,
+    beside: Events = (),
 ) -> Terms:
     """Draw up the contracts, calibrate the noise, and weigh the lenders.
 
@@ -37,6 +39,7 @@ def agree(
         num_loans: training loans of each lender, at least 1.
         progress: as for `plan_privacy`.
         allow_any_delta: for looking at a plan that no run may follow.
+        beside: other releases of the training loans, within the same target.
 
     Returns:
         The terms.
@@ -56,7 +59,7 @@ def agree(
         return Terms(contracts=contracts, plan=plan)
     plan = plan_privacy(
         experiment.privacy, contracts, num_rounds=experiment.training.num_rounds, progress=progress,
-        allow_any_delta=allow_any_delta,
+        allow_any_delta=allow_any_delta, beside=beside,
     )  # fmt: skip
     if by_noise:
         variances = {c.institution: noise_variance(c, plan, experiment) for c in contracts.contracts}

@@ -11,6 +11,7 @@ import pytest
 from fedcredit.config import compose
 from fedcredit.experiment import ahead
 from fedcredit.experiment.ahead import account_ahead, calibrations
+from fedcredit.experiment.charged_plan import training_releases
 from fedcredit.experiment.runner import run
 from fedcredit.privacy.accounting import accountants, renyi
 
@@ -80,7 +81,7 @@ def test_equal_calibrations_of_many_arms_are_made_once(monkeypatch: pytest.Monke
     ]
     account_ahead(arms, num_workers=1, progress=silent)
     assert made == Counter(
-        {(1.0, 1e-6, 0.25, 100, 1): 1, (2.0, 1e-6, 0.25, 100, 1): 1, "statement": 2,
+        {(1.0, 1e-6, 0.25, 100, 1, ()): 1, (2.0, 1e-6, 0.25, 100, 1, ()): 1, "statement": 2,
          arms[0].privacy: 1, arms[4].privacy: 1}
     )  # fmt: skip
 
@@ -88,7 +89,15 @@ def test_equal_calibrations_of_many_arms_are_made_once(monkeypatch: pytest.Monke
 def test_where_rates_depend_on_the_lender_each_lender_and_the_pool_are_calibrated() -> None:
     experiment = compose(None, [*GERMAN, *EPOCHS, "privacy.target_epsilon=3"])
     found = calibrations(experiment, {"small": 64, "large": 640})
-    assert found == [(3.0, 1e-4, 64 / 704, 22, 1), (3.0, 1e-4, 0.1, 20, 1), (3.0, 1e-4, 1.0, 2, 1)]
+    assert found == [
+        (3.0, 1e-4, 64 / 704, 22, 1, ()), (3.0, 1e-4, 0.1, 20, 1, ()), (3.0, 1e-4, 1.0, 2, 1, ()),
+    ]  # fmt: skip
+
+
+def test_what_is_charged_beside_the_training_is_calibrated_with_it_and_not_with_the_pool() -> None:
+    experiment = compose(None, [*GERMAN, "encoding.ranges=charged_quantiles", "privacy.target_epsilon=3"])
+    found = calibrations(experiment, {"small": 64, "large": 640})
+    assert {asked[5] for asked in found} == {(), training_releases(experiment)}
 
 
 @pytest.mark.usefixtures("credit_data", "own_cache")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.data.contract import draw_up
+from fedcredit.experiment.charged_plan import training_releases
 from fedcredit.experiment.direct import Observe, Participant, server_rule, train_directly
 from fedcredit.experiment.prepare import Prepared, Progress, local_settings, trainer_name
 from fedcredit.privacy.plan import plan_privacy
@@ -61,6 +62,7 @@ def with_counts(prepared: Prepared, counts: Mapping[str, int], *, progress: Prog
         experiment.privacy,
         contracts,
         num_rounds=experiment.training.num_rounds,
+        beside=training_releases(experiment),
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
     )
     return replace(prepared, contracts=contracts, plan=plan)

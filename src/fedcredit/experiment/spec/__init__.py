@@ -12,7 +12,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fedcredit.experiment.spec.evaluation import NEEDS_TRUTH, Evaluation, LossAndReturn, Reference, Section
+from fedcredit.experiment.spec.encoding import Encoding
+from fedcredit.experiment.spec.evaluation import (
+    NEEDS_TRUTH,
+    Charged,
+    Evaluation,
+    LossAndReturn,
+    Reference,
+    Section,
+)
 from fedcredit.experiment.spec.part import Count, Fraction, Name, NonNegative, Part, Positive, Probability, Seed
 from fedcredit.experiment.spec.portfolios import (
     BandsPartition,
@@ -58,9 +66,11 @@ __all__ = [
     "Adam",
     "AnyStrategy",
     "BandsPartition",
+    "Charged",
     "Cohort",
     "Count",
     "DirichletPartition",
+    "Encoding",
     "Evaluation",
     "Experiment",
     "FileTable",
@@ -125,6 +135,7 @@ class Experiment(Part):
     portfolio: Portfolio
     partition: Partition
     split: Split = HashedSplit()
+    encoding: Encoding | None = None
     network: Network = Network()
     training: Training = Training()
     privacy: Privacy
@@ -143,6 +154,12 @@ class Experiment(Part):
                 f"evaluation.references asks for {' and '.join(asked)}, and only the simulated market knows what is "
                 "true of a loan or what its borrower owes elsewhere; leave it out, or take portfolio=market"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_charged_has_a_price(self) -> Experiment:
+        if (asked := _charged(self)) and (wrong := _has_no_price(self, asked)):
+            raise ValueError(f"{' and '.join(asked)}: {wrong}")
         return self
 
     @model_validator(mode="after")
@@ -226,6 +243,51 @@ class Experiment(Part):
                 "loans out anew for each setting; set partition=natural with the column that names the lender"
             )
         return self
+
+
+def _charged(experiment: Experiment) -> list[str]:
+    """List what a run is asked to release beside its training."""
+    evaluation = experiment.evaluation
+    charged = evaluation.charged or Charged()
+    asked = {
+        "encoding.ranges": experiment.encoding is not None,
+        "evaluation.own_intercept: charged": evaluation.own_intercept == "charged",
+        "evaluation.charged.recalibration": charged.recalibration is not None,
+        "evaluation.charged.score_histogram": charged.score_histogram is not None,
+    }
+    return [name for name, is_asked in asked.items() if is_asked]
+
+
+def _has_no_price(experiment: Experiment, asked: list[str]) -> str | None:
+    """Say what keeps charged releases from being priced as counts in which a loan is one row of one lender."""
+    privacy, split = experiment.privacy, experiment.split
+    if privacy.privacy_unit != "loan":
+        return (
+            f"a charged release hides one loan, and privacy.privacy_unit is {privacy.privacy_unit}, which may hold "
+            "several of the loans that are counted; set privacy=loan_level, or leave the charged release out"
+        )
+    if privacy.trust != "local":
+        return (
+            f"lenders add the whole noise of a charged release themselves, and privacy.trust is {privacy.trust}; set "
+            "privacy.trust=local, or leave the charged release out"
+        )
+    if experiment.mode != "simulated":
+        return (
+            f"the noise of a charged release comes from the seed, and mode is {experiment.mode}; set mode=simulated, "
+            "or leave the charged release out"
+        )
+    if privacy.epsilon_cap is not None:
+        return (
+            f"privacy.epsilon_cap {privacy.epsilon_cap:g} counts training alone, and a charged release would pass it "
+            "unseen; set privacy.epsilon_cap=null, or leave the charged release out"
+        )
+    is_shared = isinstance(split, OutOfTimeSplit) and split.borrowers == "shared"
+    if is_shared and asked != ["encoding.ranges"]:
+        return (
+            "split.borrowers is shared, so a borrower may have loans in training and in later windows, and releases "
+            "of both would add up; set split.borrowers=apart, or leave the charged release out"
+        )
+    return None
 
 
 def _not_a_sum(experiment: Experiment) -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from fedcredit.experiment.spec.part import Count, Part
+from fedcredit.experiment.spec.part import Count, Part, Positive
 
 Reference = Literal[
     "alone",
@@ -48,9 +48,50 @@ class LossAndReturn(Part):
         return self
 
 
+class ScoreHistogram(Part):
+    """Noisy counts of held-out loans by score and outcome: AUC, KS and calibration at a price.
+
+    More bins resolve the score better and gather more noise. Without ``noise_multiplier`` the noise is what
+    the run's own promise asks for on those loans.
+    """
+
+    loans: Literal["validation", "test"] = "test"
+    num_bins: Annotated[int, Field(ge=2, le=1000)] = 16
+    noise_multiplier: Positive | None = None
+
+
+class ChargedRecalibration(Part):
+    """A line through the logits, fitted to noisy counts of all lenders' validation loans."""
+
+    num_bins: Annotated[int, Field(ge=2, le=1000)] = 8
+    noise_multiplier: Positive | None = None
+
+
+class ChargedIntercept(Part):
+    """The noise of ``own_intercept: charged``; None is a tenth of the promise's privacy losses (their variance)."""
+
+    noise_multiplier: Positive | None = None
+
+
+class Charged(Part):
+    """Figures and corrections that leave a lender with noise, in the ledger, within the statement."""
+
+    score_histogram: ScoreHistogram | None = None
+    recalibration: ChargedRecalibration | None = None
+    own_intercept: ChargedIntercept = ChargedIntercept()
+
+
+def _inside(value: object) -> object:
+    return True if value == "inside" else value
+
+
+OwnIntercept = Annotated[bool | Literal["charged"], BeforeValidator(_inside)]
+
+
 class Evaluation(Part):
     """What is measured on held-out loans, how often, and against which references.
 
+    ``own_intercept`` is ``inside`` (or true: fitted and kept inside a lender, never released), ``charged``, or false.
     ``sections`` are the parts of the credit review that the final network gets; left out, all of them where
     there are references, and none where there are not, so that arms of a sweep stay cheap. ``profit`` is its
     money, and ``approval_rate`` the share of held-out loans that is approved where a cut-off is needed.
@@ -59,7 +100,8 @@ class Evaluation(Part):
     every: Count = 10
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     num_bins: Annotated[int, Field(ge=2, le=1000)] = 10
-    own_intercept: bool = True
+    own_intercept: OwnIntercept = True
+    charged: Charged | None = None
     references: tuple[Reference, ...] = (
         "alone",
         "pooled",

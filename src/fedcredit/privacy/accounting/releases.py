@@ -14,6 +14,11 @@ REFERENCE_ALONE = "reference.alone"
 REFERENCE_POOLED = "reference.pooled"
 REFERENCE_FEDERATED_LOGISTIC = "reference.federated_logistic"
 REFERENCE_ONE_SHOT = "reference.one_shot"
+TEST_HISTOGRAM = "charged.score_histogram.test"
+VALIDATION_HISTOGRAM = "charged.score_histogram.validation"
+RECALIBRATION = "charged.recalibration"
+OWN_INTERCEPT = "charged.own_intercept"
+ENCODING_RANGES = "charged.encoding_ranges"
 
 RELEASES: Mapping[str, str] = MappingProxyType(
     {
@@ -22,8 +27,41 @@ RELEASES: Mapping[str, str] = MappingProxyType(
         REFERENCE_POOLED: "a network trained on the loans of all lenders together, step by step",
         REFERENCE_FEDERATED_LOGISTIC: "every update of a federated logistic regression",
         REFERENCE_ONE_SHOT: "one noisy sum of squares and products",
+        TEST_HISTOGRAM: "noisy counts of the lender's test loans by score and outcome",
+        VALIDATION_HISTOGRAM: "noisy counts of the lender's validation loans by score and outcome",
+        RECALIBRATION: "noisy counts of the lender's validation loans, from which the level is corrected",
+        OWN_INTERCEPT: "a noisy number of bads and noisy score counts, from which the lender's own level is corrected",
+        ENCODING_RANGES: "noisy counts of the lender's training loans by each ranged feature, before round 1",
     }
 )
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+PARTS = (TRAIN, VALIDATION, TEST)
+_READ: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        TEST_HISTOGRAM: (TEST,),
+        VALIDATION_HISTOGRAM: (VALIDATION,),
+        RECALIBRATION: (VALIDATION,),
+        OWN_INTERCEPT: (TRAIN, VALIDATION),
+        ENCODING_RANGES: (TRAIN,),
+    }
+)
+STATED = (FEDERATION, *_READ)
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Say which loans of a lender a release reads.
+
+    Args:
+        name: a release's name.
+
+    Returns:
+        Some of `PARTS`.
+
+    Raises:
+        ValueError: if no release has that name.
+    """
+    return _READ.get(check_release(name), (TRAIN,))
 
 
 def check_release(name: str) -> str:

@@ -310,6 +310,8 @@ def borrower_of(unit: str, count: int) -> str:
     """
     if unit == "institution":
         return "one institution, whoever its borrowers are"
+    if unit == "borrower":
+        return f"a borrower at {at_lenders(count)}"
     return f"a borrower with one {unit} at {at_lenders(count)}"
 
 
