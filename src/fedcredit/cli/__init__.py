@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 import typer
 
-from fedcredit.cli import attacking, reproducing, studies, tuning
+from fedcredit.cli import attacking, deciding, reproducing, studies, tuning
 from fedcredit.cli.words import composed, console
 from fedcredit.errors import InputError, RunFailedError, crash_message
 
@@ -52,6 +52,9 @@ app.add_typer(studies.study_app, name="study")
 app.command(name="compare", help=studies.COMPARE_HELP)(studies.compare_places)
 app.command(help=reproducing.HELP)(reproducing.reproduce)
 app.command(help=attacking.HELP)(attacking.attack)
+app.command(help=deciding.DECIDE_HELP)(deciding.decide)
+app.command(help=deciding.PRICE_HELP)(deciding.price)
+app.command(help=deciding.CHURN_HELP)(deciding.churn)
 app.command(help=tuning.HELP)(tuning.tune)
 
 
