@@ -19,7 +19,8 @@ PRIVACY_TESTS := tests/unit/privacy tests/unit/training tests/unit/experiment/at
 	tests/contracts/test_sensitivity.py tests/contracts/test_trainers.py tests/oracles \
 	tests/statistical/test_audit.py tests/statistical/test_noise.py tests/statistical/test_sampling.py
 
-.PHONY: help experiment market rivals rare rings frontier test test-long test-privacy check mutants mutants-generated benchmark clean
+.PHONY: help experiment market rivals rare rings frontier test test-long test-privacy check mutants mutants-generated \
+	benchmark decisions-capacity clean
 help:
 	@echo "make experiment   privacy budgets compared: trains every arm, prints the table and the reports' paths"
 	@echo "make market       the README's table of the simulated market: every budget on five markets"
@@ -34,6 +35,7 @@ help:
 	@echo "make mutants      plants privacy bugs one by one; each must be killed by a named test; 10 minutes"
 	@echo "make mutants-generated  changes privacy/ and training/ at random; lists what no test notices; half an hour"
 	@echo "make benchmark    what runs cost, beside stock Flower; hours on 2 cores (BENCHMARK=--quick: minutes)"
+	@echo "make decisions-capacity  a million accounts over 36 months through the chain of decisions; half a minute"
 	@echo "make clean        remove the environment and what tools left behind; results/ stays"
 
 experiment: .venv/run.stamp
@@ -93,6 +95,9 @@ mutants-generated: .venv/dev.stamp
 
 benchmark: .venv/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCHMARK)
+
+decisions-capacity: .venv/dev.stamp
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.decisions
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 import typer
 
-from fedcredit.cli import attacking, reproducing, studies, tuning
+from fedcredit.cli import attacking, deciding, reproducing, studies, tuning
 from fedcredit.cli.words import composed, console
 from fedcredit.errors import InputError, RunFailedError, crash_message
 
@@ -58,6 +58,9 @@ app.add_typer(studies.study_app, name="study")
 app.command(name="compare", help=studies.COMPARE_HELP)(studies.compare_places)
 app.command(help=reproducing.HELP)(reproducing.reproduce)
 app.command(help=attacking.HELP)(attacking.attack)
+app.command(help=deciding.DECIDE_HELP)(deciding.decide)
+app.command(help=deciding.PRICE_HELP)(deciding.price)
+app.command(help=deciding.CHURN_HELP)(deciding.churn)
 app.command(help=tuning.HELP)(tuning.tune)
 
 
@@ -199,16 +202,20 @@ def show(
 
         print_run(records[0], console(), report=report_of(records[0], found[0][0]))
     else:
-        print_study(records, console(), against=against)
+        from fedcredit.experiment.looking import known_cost
+
+        results = found[0][0].resolve().parents[3]
+        print_study(records, console(), against=against, cost=known_cost(records, results))
 
 
 def _write_group_picture(records: Sequence[RunRecord], path: Path) -> None:
-    from fedcredit.experiment.group_picture import group_picture
+    from fedcredit.experiment.group_figure import group_figure
+    from fedcredit.experiment.painted import paint
 
-    drawn = group_picture(records)
+    drawn = group_figure(records)
     if drawn is None:
         raise InputError("picture needs runs on the simulated market at two budgets or more")
-    path.write_bytes(drawn.png)
+    path.write_bytes(paint(drawn).png)
     typer.echo(f"\npicture: {path}")
 
 
@@ -364,10 +371,13 @@ def _sweep(experiments: Sequence[Experiment], launcher: Launcher, *, resume: boo
 def _print_sweep(result: SweepResult) -> None:
     records = result.records()
     if records:
+        from fedcredit.experiment.looking import known_cost
         from fedcredit.experiment.report import REPORT_FILE, write_study_report
         from fedcredit.experiment.show import print_study
 
         studies = {record.name.partition("/")[0] for record in records}
         folder = Path(str(records[0].experiment["results_dir"])) / (studies.pop() if len(studies) == 1 else "multirun")
-        print_study(records, console(), report=write_study_report(records, folder / REPORT_FILE))
+        cost = known_cost(records, folder.parent)
+        page = write_study_report(records, folder / REPORT_FILE, cost=cost)
+        print_study(records, console(), report=page, cost=cost)
     typer.echo(f"\n{result.cost_line()}")

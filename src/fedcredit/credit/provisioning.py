@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from fedcredit.credit.loans import Floats, numbers, setting
 from fedcredit.errors import InputError
 
 PERFORMING, DETERIORATED, DEFAULTED = 1, 2, 3
 Stages = NDArray[np.int8]
-_BLOCK = 65_536
+_BLOCK = 8_192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +192,9 @@ def expected_credit_losses(
         rows = slice(start, start + _BLOCK)
         runs = np.arange(num_months)[None, :] < left[rows, None]
         flows = np.where(runs, exposure[rows], 0.0) * discount
+        place = _normal_place(hazard[rows], policy.rho)
         for scenario in policy.scenarios:
-            moved = moved_hazard(hazard[rows], factor=scenario.factor, rho=policy.rho)
+            moved = _moved(place, factor=scenario.factor, rho=policy.rho)
             defaults = moved * np.concatenate(
                 [np.ones((len(moved), 1)), np.cumprod(1.0 - moved[:, :-1], axis=1)], axis=1
             )
@@ -219,9 +220,19 @@ def moved_hazard(hazard_rate: NDArray[np.float64], *, factor: float, rho: float)
     Returns:
         Hazards of the same shape.
     """
+    return _moved(_normal_place(np.asarray(hazard_rate, dtype=np.float64), rho), factor=factor, rho=rho)
+
+
+def _normal_place(hazard_rate: NDArray[np.float64], rho: float) -> NDArray[np.float64]:
+    """Return what all scenarios begin with: Phi^-1(h), or h itself where the economy does not count."""
+    place: NDArray[np.float64] = hazard_rate if rho == 0.0 else ndtri(hazard_rate)
+    return place
+
+
+def _moved(place: NDArray[np.float64], *, factor: float, rho: float) -> NDArray[np.float64]:
     if rho == 0.0:
-        return hazard_rate
-    moved: NDArray[np.float64] = norm.cdf((norm.ppf(hazard_rate) - np.sqrt(rho) * factor) / np.sqrt(1.0 - rho))
+        return place
+    moved: NDArray[np.float64] = ndtr((place - np.sqrt(rho) * factor) / np.sqrt(1.0 - rho))
     return moved
 
 

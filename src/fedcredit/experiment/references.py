@@ -95,14 +95,32 @@ def run_reference(reference: Reference, prepared: Prepared, *, ledgers: Mapping[
     return ReferenceScores(reference=reference, pd=build[reference](prepared, ledgers), is_private=is_private)
 
 
-def _alone(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> ReferenceScores:
-    scores, everywhere, sizes = {}, [], []
-    default = np.concatenate([institution.test.default for institution in prepared.institutions])
+def alone_networks(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> dict[str, NDArray[np.float32]]:
+    """Train every lender's own network on its own loans, at the noise it has in the federation.
+
+    Args:
+        prepared: the prepared experiment.
+        ledgers: the open ledgers by lender; empty where nothing is private.
+
+    Returns:
+        Flat parameters by lender, each ``[num_parameters]``.
+    """
+    networks = {}
     for institution in prepared.institutions:
         by_itself = replace(prepared, plan=prepared.plan.only(institution.name))
         participant = _lender(by_itself, institution.name, institution.train, ledgers, weight=1.0)
-        parameters = _train(prepared, prepared.network, prepared.initial, [participant], REFERENCE_ALONE)
-        found = _score(prepared, prepared.network, parameters)
+        networks[institution.name] = _train(
+            prepared, prepared.network, prepared.initial, [participant], REFERENCE_ALONE
+        )
+    return networks
+
+
+def _alone(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> ReferenceScores:
+    scores, everywhere, sizes = {}, [], []
+    default = np.concatenate([institution.test.default for institution in prepared.institutions])
+    networks = alone_networks(prepared, ledgers)
+    for institution in prepared.institutions:
+        found = _score(prepared, prepared.network, networks[institution.name])
         scores[institution.name] = found[institution.name]
         everywhere.append(auc(np.concatenate(list(found.values())), default))
         sizes.append(institution.train.num_loans)

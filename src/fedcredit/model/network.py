@@ -9,6 +9,7 @@ then the activation; the last layer is linear with one output.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -186,6 +187,31 @@ def to_arrays(network: DefaultNetwork, parameters: NDArray[np.float32]) -> dict[
         for layer in network.layers
         for name, place, shape in layer.tensors
     }
+
+
+def from_arrays(network: DefaultNetwork, arrays: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Join named arrays to the flat vector: the inverse of `to_arrays`.
+
+    Args:
+        network: the network's shape.
+        arrays: arrays by name.
+
+    Returns:
+        Flat parameters, ``[num_parameters]``.
+
+    Raises:
+        InputError: if a name is missing or too many, or an array has another shape.
+    """
+    wanted = {name: (place, shape) for layer in network.layers for name, place, shape in layer.tensors}
+    found = {name: array.shape for name, array in arrays.items()}
+    if found != {name: shape for name, (_, shape) in wanted.items()}:
+        raise InputError(
+            f"arrays are {found}; this network has { ({name: shape for name, (_, shape) in wanted.items()}) }"
+        )
+    parameters = np.empty(network.num_parameters, dtype=np.float32)
+    for name, (place, _) in wanted.items():
+        parameters[place] = arrays[name].ravel()
+    return parameters
 
 
 def to_pd(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,262 @@
+"""Break-even, pairing and flips against their definitions, and finished runs scored again."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from fedcredit.cli import main
+from fedcredit.config import compose
+from fedcredit.credit.provisioning import StagePolicy
+from fedcredit.credit.scored import Scored
+from fedcredit.errors import InputError
+from fedcredit.experiment.decisions.churn import decision_churn, flipped
+from fedcredit.experiment.decisions.deciding import decide
+from fedcredit.experiment.decisions.panel import alarms, follow, provisions
+from fedcredit.experiment.decisions.price_of_privacy import (
+    AGAINST,
+    ALWAYS,
+    WHERE_SMALL,
+    break_even_epsilon,
+    price_of_privacy,
+)
+from fedcredit.experiment.decisions.price_of_privacy import NEVER as NEVER_PAYS
+from fedcredit.experiment.decisions.price_view import churn_table, price_tables
+from fedcredit.experiment.decisions.rescoring import networks_alone, rescored, scores_of
+from fedcredit.experiment.record import record_folders
+from fedcredit.experiment.runner import run
+
+SMALL = [
+    "portfolio.num_borrowers=4000",
+    "portfolio.num_banks=1",
+    "portfolio.num_bnpl=1",
+    "portfolio.num_consumer_finance=1",
+    "training.num_rounds=6",
+    "evaluation.sections=[]",
+]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run without privacy, and two at epsilon 1 that differ in seed alone."""
+    folder = tmp_path_factory.mktemp("results")
+    common = [*SMALL, f"results_dir={folder}", "evaluation.references=[alone]"]
+    for arm, seed in (("no_privacy", 1), ("epsilon_1", 1), ("epsilon_1", 2)):
+        run(compose(f"privacy_budgets/{arm}", [*common, f"seed={seed}", "split_seed=1"]), report=False)
+    return folder
+
+
+def only(study: Path, arm: str) -> Path:
+    return record_folders([study / "privacy_budgets" / arm])[0]
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict", "epsilon"),
+    [
+        ({8.0: 1.0, 1.0: 0.5}, ALWAYS, None),
+        ({8.0: -1.0, 1.0: -0.5}, NEVER_PAYS, None),
+        ({8.0: -1.0, 1.0: 0.5}, WHERE_SMALL, None),
+        ({8.0: 1.0, 2.0: 1.0, 0.5: -1.0}, "1", 1.0),
+        ({8.0: 1.0, 2.0: -1.0, 0.5: 5.0}, "4", 4.0),
+        ({4.0: 0.0, 1.0: -2.0}, "4", 4.0),
+    ],
+)
+def test_break_even_is_where_the_line_crosses_zero(
+    gains: dict[float, float], verdict: str, epsilon: float | None
+) -> None:
+    found, where = break_even_epsilon(gains)
+    assert found == verdict
+    assert where == (None if epsilon is None else pytest.approx(epsilon))
+
+
+@given(st.integers(2, 6), st.integers(1, 5), st.randoms())
+def test_flips_are_the_share_of_pairs_that_disagree(num: int, loans: int, draw: object) -> None:
+    decisions = np.array([[draw.random() < 0.5 for _ in range(loans)] for _ in range(num)])  # type: ignore[attr-defined]
+    pairs = list(itertools.combinations(decisions, 2))
+    assert flipped(decisions) == pytest.approx(np.mean([one != other for one, other in pairs], axis=0))
+
+
+def test_a_run_scored_again_has_the_figures_of_its_record(study: Path) -> None:
+    for arm in ("no_privacy", "epsilon_1"):
+        opened = rescored(only(study, arm))
+        alone = scores_of(opened, networks_alone(opened)).test
+        reference = opened.record.references["alone"].evaluation
+        for name, scored in alone.items():
+            assert float(scored.pd.mean()) == pytest.approx(reference.institutions[name].mean_pd, abs=1e-12)
+
+
+def test_scoring_again_leaves_the_results_folder_as_it_is(study: Path) -> None:
+    folder = only(study, "epsilon_1")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    networks_alone(rescored(folder))
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_weights_of_another_run_are_refused(study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(only(study, "epsilon_1"), folder)
+    weights = load_file(folder / "weights.safetensors")
+    save_file({name: -array for name, array in weights.items()}, folder / "weights.safetensors")
+    with pytest.raises(InputError, match="record says"):
+        rescored(folder)
+
+
+def test_a_lender_is_not_trained_alone_where_the_ledgers_do_not_hold_it(study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(only(study, "epsilon_1"), folder)
+    for path in (folder / "ledger").glob("*.jsonl"):
+        kept = [line for line in path.read_text().splitlines() if '"reference.alone"' not in line]
+        path.write_text("\n".join(kept) + "\n")
+    with pytest.raises(InputError, match=r"ledger|release"):
+        networks_alone(rescored(folder))
+
+
+@pytest.mark.long
+def test_the_price_is_paired_and_is_nothing_against_itself(study: Path) -> None:
+    private = record_folders([study / "privacy_budgets" / "epsilon_1"])
+    first = next(folder for folder in private if rescored(folder).prepared.experiment.seed == 1)
+    found = price_of_privacy([only(study, "no_privacy"), first])
+    assert found.num_seeds == 1
+    assert set(found.kinds.values()) == {"bank", "bnpl", "consumer_finance"}
+    for price in found.prices:
+        gap = price.differences[AGAINST[2]]["true_profit_per_100_asked"]
+        assert (gap.num_seeds, gap.half_width) == (1, None)
+        mine, base = (
+            next(p.figures["true_profit_per_100_asked"] for p in found.prices if (p.group, p.epsilon) == at)
+            for at in ((price.group, price.epsilon), (price.group, math.inf))
+        )
+        assert mine is not None
+        assert base is not None
+        assert gap.value == pytest.approx(100.0 * (mine - base), abs=1e-9)
+    assert len(price_tables(found)) == 5
+
+
+@pytest.mark.long
+def test_two_runs_of_one_budget_and_seed_are_refused(study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(only(study, "epsilon_1"), folder)
+    with pytest.raises(InputError, match="same epsilon and seeds"):
+        price_of_privacy([only(study, "no_privacy"), only(study, "epsilon_1"), folder])
+
+
+def test_a_price_needs_a_run_without_privacy(study: Path) -> None:
+    with pytest.raises(InputError, match="without privacy"):
+        price_of_privacy([only(study, "epsilon_1")])
+
+
+def test_churn_counts_trainings_that_differ_in_seed_alone(study: Path) -> None:
+    found = decision_churn(record_folders([study]))
+    assert {churn.epsilon for churn in found} == {1.0}
+    everybody = next(churn for churn in found if churn.group == "all")
+    assert everybody.num_seeds == 2
+    runs = [rescored(folder) for folder in record_folders([study / "privacy_budgets" / "epsilon_1"])]
+    decided = [
+        np.concatenate([scored.pd < 0.06 / 0.81 for scored in scores_of(r, r.networks()).test_at_own_level.values()])
+        for r in runs
+    ]
+    assert everybody.approvals_flipped_rate == pytest.approx(np.mean(decided[0] != decided[1]))
+    assert churn_table(found).rows
+
+
+def test_churn_without_repeats_says_what_to_run(study: Path) -> None:
+    with pytest.raises(InputError, match="seed=1,2,3"):
+        decision_churn([only(study, "epsilon_1")])
+
+
+def test_a_wrong_level_is_refused_and_the_own_intercept_offered(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fedcredit.experiment.decisions import rescoring
+
+    opened = rescored(only(study, "no_privacy"))
+    true_scored = rescoring._scored
+
+    def tripled(*given: object) -> dict[str, Scored]:
+        found = true_scored(*given)  # type: ignore[arg-type]
+        return {name: Scored(pd=np.minimum(3.0 * item.pd, 1.0), default=item.default) for name, item in found.items()}
+
+    monkeypatch.setattr(rescoring, "_scored", tripled)
+    with pytest.raises(InputError, match="--own-level"):
+        decide(opened)
+
+
+def test_decide_prints_json_that_adds_up(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["decide", str(only(study, "no_privacy")), "--own-level", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    lenders = told["lenders"].values()
+    assert sum(item["approval"]["approved_amount"] for item in lenders) == pytest.approx(
+        told["portfolio"]["approved_amount"]
+    )
+    assert sum(told["concentration"]["lender"]["tail_share_rate"].values()) == pytest.approx(1.0)
+
+
+@pytest.mark.long
+def test_decide_prints_the_months_of_a_market(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["decide", str(only(study, "no_privacy")), "--own-level", "--panel"]) == 0
+    told = capsys.readouterr().out
+    for part in ("Swap set", "Early warning", "Provisions", "Collections", "Ring review"):
+        assert part in told
+
+
+def test_decide_on_a_folder_of_several_runs_names_one(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["decide", str(study)]) == 2
+    assert "name one of them" in capsys.readouterr().err
+
+
+def test_the_months_watch_held_out_accounts_with_the_scores_of_the_run(study: Path) -> None:
+    opened = rescored(only(study, "no_privacy"))
+    followed = follow(opened)
+    place = 17 - int(followed.months[0])
+    watched = followed.account[followed.is_watched[place]]
+    seen = scores_of(opened, opened.networks()).test_at_own_level
+    accounts = opened.prepared.portfolio.column("account").astype(np.int64)
+    expected = {
+        int(account): float(pd)
+        for institution in opened.prepared.institutions
+        for account, pd in zip(accounts[institution.test.rows], seen[institution.name].pd, strict=True)
+    }
+    assert set(watched.tolist()) == set(expected)
+    found = dict(zip(watched.tolist(), followed.pd[place, followed.is_watched[place]].tolist(), strict=True))
+    assert found == pytest.approx(expected, rel=1e-5)
+    month = provisions(followed, months=[17], lgd_rate=0.75, policy=StagePolicy())[0]
+    history = followed.market.history
+    lost = [
+        float(history.losses.ead[account]) * float(history.losses.lgd[account])
+        for account in watched
+        if 17 < int(history.default_month[account]) <= 29
+    ]
+    assert month.realised_amount == pytest.approx(sum(lost))
+    assert month.twelve_month_amount < month.replaced_amount < month.down_amount
+
+
+def test_the_rule_beside_the_alarms_is_the_first_month_in_m1(study: Path) -> None:
+    followed = follow(rescored(only(study, "no_privacy")))
+    panel, told = followed.market.history.panel, alarms(followed)
+    late = (panel.bucket[followed.months][:, followed.account] >= 1) & followed.is_watched
+    defaulted = [
+        (account, month)
+        for account, month in enumerate(followed.market.history.default_month[followed.account].tolist())
+        if month < 36
+    ]
+    early = sum(
+        bool(late[:, account].any()) and month - int(followed.months[0]) - int(np.argmax(late[:, account])) >= 3
+        for account, month in defaulted
+    )
+    assert told.by_rule.num_defaults <= len(defaulted)
+    assert told.by_rule.early_share_rate == pytest.approx(early / told.by_rule.num_defaults)
+
+
+def test_months_of_another_view_are_refused(study: Path) -> None:
+    opened = rescored(only(study, "no_privacy"))
+    portfolio = opened.prepared.experiment.portfolio.model_copy(update={"view": "application"})
+    experiment = opened.prepared.experiment.model_copy(update={"portfolio": portfolio})
+    with pytest.raises(InputError, match="view=behaviour"):
+        follow(replace(opened, prepared=replace(opened.prepared, experiment=experiment)))
