@@ -14,11 +14,12 @@ from fedcredit.credit.stability import population_stability
 from fedcredit.errors import InputError
 from fedcredit.experiment.files import run_folder
 from fedcredit.experiment.fingerprint import fingerprint
+from fedcredit.experiment.looking import Cost
 from fedcredit.experiment.prepare import prepare
 from fedcredit.experiment.record import RunRecord, read_record
 from fedcredit.experiment.report import study_report
 from fedcredit.experiment.review import attributions, columns_drift, unit_of_each_feature
-from fedcredit.experiment.review_plots import review_pictures
+from fedcredit.experiment.review_figures import review_figures
 from fedcredit.experiment.review_tables import review_tables
 from fedcredit.experiment.runner import run
 from fedcredit.experiment.show import run_view
@@ -120,8 +121,8 @@ def test_every_part_has_a_table_and_a_picture_and_a_terminal_shows_the_gist(
     ]  # fmt: skip
     for table in review_tables(review):
         assert all(len(row) == len(table.headings) for row in table.rows)
-    assert [picture.name for picture in review_pictures(review)] == ["deciles", "segments", "groups", "drift"]
-    assert (review_tables(None), review_pictures(None)) == ((), ())
+    assert [figure.name for figure in review_figures(review)] == ["deciles", "segments", "groups", "drift"]
+    assert (review_tables(None), review_figures(None)) == ((), ())
     console = Console(width=120, record=True, file=None, quiet=False, force_terminal=False)
     with console.capture() as captured:
         console.print(run_view(reviewed[1]))
@@ -137,4 +138,4 @@ def test_a_study_shows_the_reviews_of_its_arms_side_by_side(reviewed: tuple[Expe
     assert all(len(row) == len(table.headings) for row in table.rows)
     assert "equal opportunity gap, age_in_years" in table.headings
     assert study_review_table([replace(record, review=None)]) is None
-    assert "Credit review of the arms" in study_report([record])
+    assert "Credit review of the arms" in study_report([record], cost=Cost())

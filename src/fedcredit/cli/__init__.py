@@ -193,16 +193,20 @@ def show(
 
         print_run(records[0], console(), report=report_of(records[0], found[0][0]))
     else:
-        print_study(records, console(), against=against)
+        from fedcredit.experiment.looking import known_cost
+
+        results = found[0][0].resolve().parents[3]
+        print_study(records, console(), against=against, cost=known_cost(records, results))
 
 
 def _write_group_picture(records: Sequence[RunRecord], path: Path) -> None:
-    from fedcredit.experiment.group_picture import group_picture
+    from fedcredit.experiment.group_figure import group_figure
+    from fedcredit.experiment.painted import paint
 
-    drawn = group_picture(records)
+    drawn = group_figure(records)
     if drawn is None:
         raise InputError("picture needs runs on the simulated market at two budgets or more")
-    path.write_bytes(drawn.png)
+    path.write_bytes(paint(drawn).png)
     typer.echo(f"\npicture: {path}")
 
 
@@ -358,10 +362,13 @@ def _sweep(experiments: Sequence[Experiment], launcher: Launcher, *, resume: boo
 def _print_sweep(result: SweepResult) -> None:
     records = result.records()
     if records:
+        from fedcredit.experiment.looking import known_cost
         from fedcredit.experiment.report import REPORT_FILE, write_study_report
         from fedcredit.experiment.show import print_study
 
         studies = {record.name.partition("/")[0] for record in records}
         folder = Path(str(records[0].experiment["results_dir"])) / (studies.pop() if len(studies) == 1 else "multirun")
-        print_study(records, console(), report=write_study_report(records, folder / REPORT_FILE))
+        cost = known_cost(records, folder.parent)
+        page = write_study_report(records, folder / REPORT_FILE, cost=cost)
+        print_study(records, console(), report=page, cost=cost)
     typer.echo(f"\n{result.cost_line()}")

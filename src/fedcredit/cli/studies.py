@@ -228,13 +228,15 @@ def _finished(study: Study, lines: Sequence[str]) -> list[RunRecord]:
 
 
 def _report(study: Study, records: Sequence[RunRecord]) -> None:
+    from fedcredit.experiment.looking import known_cost
     from fedcredit.experiment.report import REPORT_FILE, write_study_report
     from fedcredit.experiment.show import print_study
 
     folder = Path(str(records[0].experiment["results_dir"])) / study.name
     against = None if study.told.reference is None else f"{study.name}/{study.told.reference}"
-    page = write_study_report(records, folder / REPORT_FILE, against=against)
-    print_study(records, console(), report=page, against=against)
+    cost = known_cost(records, folder.parent)
+    page = write_study_report(records, folder / REPORT_FILE, against=against, cost=cost)
+    print_study(records, console(), report=page, against=against, cost=cost)
 
 
 def _say_failures(result: SweepResult) -> None:

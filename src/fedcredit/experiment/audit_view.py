@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from fedcredit.experiment.audit import Audit, AuditedClaim
-from fedcredit.experiment.canvas import Picture, Theme, draw, label_of, legend_below
+from fedcredit.experiment.canvas import Picture, draw, label_of, legend_below
+from fedcredit.experiment.palette import Theme
 from fedcredit.experiment.record import to_jsonable
 from fedcredit.experiment.wording import epsilon_text, readable
 from fedcredit.privacy.auditing.verdict import CONSISTENT, CONTRADICTED, POWERLESS, Findings
@@ -174,11 +175,11 @@ def audit_picture(audit: Audit) -> Picture:
             _draw_claim(axes, item, colours)
         panels[-1].set_xlabel("false-positive rate")
         figure.suptitle("Canaries found, and what the claim allows", x=0.01, horizontalalignment="left")
-        legend_below(figure, panels[-1])
+        legend_below(figure, panels[-1:])
 
-    light, dark = draw(paint, height=0.8 + 2.9 * len(shown))
+    png, svg = draw(paint, height=0.8 + 2.9 * len(shown))
     description = "True-positive rate by false-positive rate: reached on canaries, and allowed by the claimed epsilon."
-    return Picture(name="audit", title="Audit", description=description, png=light, dark_png=dark)
+    return Picture(name="audit", title="Audit", description=description, png=png, svg=svg)
 
 
 def _draw_claim(axes: Axes, item: AuditedClaim, colours: Theme) -> None:

@@ -85,7 +85,7 @@ def ledger_files(place: Path) -> list[LedgerFile]:
     folder = place.parent if place.name == LEDGER_FOLDER else place
     record = _record_of(folder)
     if record is not None:
-        return _files_of_a_record(folder, record)
+        return files_of_a_record(folder, record)
     heads = {ledger_path(folder / LEDGER_FOLDER, name): head for name, head in kept_heads(folder).items()}
     paths = sorted({*ledgers_in(folder), *heads})
     if not paths and (place / KEY_FILE).is_file():
@@ -224,7 +224,19 @@ def _record_of(folder: Path) -> RunRecord | None:
         return None
 
 
-def _files_of_a_record(folder: Path, record: RunRecord) -> list[LedgerFile]:
+def files_of_a_record(folder: Path, record: RunRecord) -> list[LedgerFile]:
+    """Name the ledgers of a run, and what they must hold.
+
+    Args:
+        folder: its results folder.
+        record: what it remembers.
+
+    Returns:
+        The files, also such as must be there and are not.
+
+    Raises:
+        InputError: if the run promises no privacy.
+    """
     statement = statement_of(record)
     if record.mode == DEPLOYED:
         return _files_of_datasets(record)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fedcredit.errors import InputError
 from fedcredit.experiment.by_group import group_table
 from fedcredit.experiment.charged_wording import charged_tables
+from fedcredit.experiment.figures import Figure
+from fedcredit.experiment.looking import Cost, known_cost, looking_headline, looking_table
 from fedcredit.experiment.market_tables import beyond_tables
+from fedcredit.experiment.page import Section, render
 from fedcredit.experiment.record import RunRecord
-from fedcredit.experiment.repeats import study_tables
-from fedcredit.experiment.review_tables import review_tables
+from fedcredit.experiment.repeats import arms_by_split, study_tables
+from fedcredit.experiment.review_tables import review_headline, review_tables
+from fedcredit.experiment.run_figures import run_figures
+from fedcredit.experiment.spending import spending_of
 from fedcredit.experiment.study import in_order
+from fedcredit.experiment.study_figures import study_figures
 from fedcredit.experiment.study_review import study_review_table
+from fedcredit.experiment.study_tables import difference_table, privacy_table
 from fedcredit.experiment.summary import (
     headline,
     lender_table,
@@ -25,11 +30,14 @@ from fedcredit.experiment.summary import (
     reading_table,
     reference_table,
 )
-from fedcredit.experiment.wording import statement_of
+from fedcredit.experiment.wording import Table, readable, statement_of
+from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER
 
-if TYPE_CHECKING:
-    from fedcredit.experiment.canvas import Picture
-
+_NO_PRIVACY = "Nothing was clipped and no noise was drawn: this run promises no privacy."
+_AGAIN = (
+    "From the folder of this report, or a zip file of it, with the same loan table; every figure is compared with what "
+    "is saved here, and the differences of versions and machines are named."
+)
 REPORT_FILE = "report.html"
 
 
@@ -43,11 +51,11 @@ def write_report(record: RunRecord, folder: Path) -> Path:
     Returns:
         The path of the page.
     """
-    from fedcredit.experiment.plots import run_pictures, write_plots
+    from fedcredit.experiment.painted import write_plots
 
-    pictures = run_pictures(record)
-    write_plots(pictures, folder)
-    return _write(_run_page(record, pictures), folder / REPORT_FILE)
+    figures = _figures_of(record, folder)
+    write_plots(figures, folder)
+    return _write(_run_page(record, figures), folder / REPORT_FILE)
 
 
 def report_of(record: RunRecord, folder: Path) -> Path:
@@ -75,67 +83,53 @@ def report_of(record: RunRecord, folder: Path) -> Path:
         ) from error
 
 
-def write_study_report(records: Sequence[RunRecord], path: Path, *, against: str | None = None) -> Path:
-    """Write the report of a study: whole, then renamed.
+def write_study_report(
+    records: Sequence[RunRecord], path: Path, *, against: str | None = None, cost: Cost | None = None
+) -> Path:
+    """Write the report of a study and its figures for papers, ``plots/`` beside it: whole, then renamed.
 
     Args:
         records: finished runs, at least one.
-        path: the file to write; its folder is made if it is missing.
+        path: the file to write, ``<results>/<study>/report.html``; its folder is made if it is missing.
         against: the arm that gaps are taken against, where arms were run on several splits.
+        cost: what looking at all of them costs; by default it is read from the ledgers below ``<results>``.
 
     Returns:
         The same path.
 
     Raises:
-        InputError: if there is no run.
+        InputError: if there is no run, or runs on private loans cannot be priced together.
     """
+    from fedcredit.experiment.painted import write_plots
+
+    if not records:
+        raise InputError("records holds no run; give at least one finished run")
+    found = known_cost(records, path.parent.parent) if cost is None else cost
     path.parent.mkdir(parents=True, exist_ok=True)
-    return _write(study_report(records, against=against), path)
+    figures = study_figures(in_order(records))
+    write_plots(figures, path.parent)
+    return _write(_study_page(in_order(records), figures, found, against=against), path)
 
 
-def run_report(record: RunRecord) -> str:
+def run_report(record: RunRecord, folder: Path | None = None) -> str:
     """Return the page of one run.
 
     Args:
         record: the run.
+        folder: its results folder, for the lines of epsilon at several lenders.
 
     Returns:
         HTML.
     """
-    from fedcredit.experiment.plots import run_pictures
-
-    return _run_page(record, run_pictures(record))
+    return _run_page(record, _figures_of(record, folder))
 
 
-def _run_page(record: RunRecord, pictures: Sequence[Picture]) -> str:
-    statement = statement_of(record)
-    return _page(
-        "run.html.jinja",
-        title=record.name,
-        record=record,
-        headline=headline(record),
-        reading=None if statement is None else reading_table(statement),
-        tables=[
-            lender_table(record),
-            *charged_tables(record),
-            reference_table(record),
-            *beyond_tables(record),
-            metric_table(record),
-            *review_tables(record.review),
-            noise_table(record),
-        ],
-        pictures=pictures,
-        config=_as_yaml(record.experiment),
-        environment=_as_yaml(record.environment),
-        seconds=_as_yaml({name: round(spent, 3) for name, spent in record.seconds.items()}),
-    )
-
-
-def study_report(records: Sequence[RunRecord], *, against: str | None = None) -> str:
+def study_report(records: Sequence[RunRecord], *, cost: Cost, against: str | None = None) -> str:
     """Return the page that compares the arms of a study.
 
     Args:
         records: finished runs, at least one.
+        cost: what looking at all of them costs.
         against: the arm that gaps are taken against, where arms were run on several splits.
 
     Returns:
@@ -144,39 +138,103 @@ def study_report(records: Sequence[RunRecord], *, against: str | None = None) ->
     Raises:
         InputError: if there is no run.
     """
-    from fedcredit.experiment.study_plots import study_pictures
-
-    review = study_review_table(records)
-    arms = [*study_tables(records, against=against), *([] if review is None else [review])]
+    if not records:
+        raise InputError("records holds no run; give at least one finished run")
     ordered = in_order(records)
-    studies = sorted({record.name.partition("/")[0] for record in ordered})
-    of_markets = all(record.truth is not None for record in ordered)
-    market_tables = [group_table(ordered, "kind"), group_table(ordered, "lender")] if of_markets else []
-    return _page(
-        "study.html.jinja",
+    return _study_page(ordered, study_figures(ordered), cost, against=against)
+
+
+def _figures_of(record: RunRecord, folder: Path | None) -> tuple[Figure, ...]:
+    has_ledgers = folder is not None and (folder / LEDGER_FOLDER).is_dir()
+    return run_figures(record, spending=spending_of(record, folder) if folder is not None and has_ledgers else None)
+
+
+def _run_page(record: RunRecord, figures: Sequence[Figure]) -> str:
+    statement = statement_of(record)
+    drawn = {figure.name: figure for figure in figures}
+
+    def named(*names: str) -> tuple[Figure, ...]:
+        return tuple(drawn[name] for name in names if name in drawn)
+
+    private = (noise_table(record),) if statement is None else (reading_table(statement), noise_table(record))
+    sections = (
+        Section(
+            title="What epsilon means here",
+            lines=record.statement_lines,
+            paragraphs=() if statement is not None else (_NO_PRIVACY,),
+            figures=named("rounds", "reading"),
+            tables=private,
+        ),
+        Section(title="Remarks", paragraphs=record.remarks),
+        Section(
+            title="Alone, federated, pooled",
+            figures=named("lenders", "levels"),
+            tables=(lender_table(record), *charged_tables(record), reference_table(record)),
+        ),
+        Section(title="Calibration and fit", figures=named("calibration"), tables=(metric_table(record),)),
+        Section(title="Credit review", figures=named("deciles", "segments", "groups", "drift"),
+                tables=review_tables(record.review)),
+        Section(title="Beyond the held-out loans", tables=tuple(beyond_tables(record))),
+        Section(title="How to reproduce", paragraphs=(_AGAIN,), lines=("fedcredit reproduce RESULTS_FOLDER",)),
+    )  # fmt: skip
+    return render(
+        title=record.name,
+        told=f"{record.mode} run, fingerprint {record.fingerprint}",
+        headline=(*headline(record), *review_headline(record.review)),
+        sections=sections,
+        details=(
+            ("Config", _as_yaml(record.experiment)),
+            ("Environment", _as_yaml(record.environment)),
+            ("Seconds", _as_yaml({name: round(spent, 3) for name, spent in record.seconds.items()})),
+        ),
+    )
+
+
+def _study_page(records: Sequence[RunRecord], figures: Sequence[Figure], cost: Cost, *, against: str | None) -> str:
+    studies = sorted({record.name.partition("/")[0] for record in records})
+    of_markets = all(record.truth is not None for record in records)
+    num_arms = len(arms_by_split(records))
+    known = (looking_table(cost.found),) if cost.found else ()
+    drawn = {figure.name: figure for figure in figures}
+    first = tuple(drawn[name] for name in ("study_frontier", "study_kinds") if name in drawn)
+    rest = tuple(figure for figure in figures if figure not in first)
+    sections = (
+        Section(title="Privacy and utility", figures=first, tables=tuple(study_tables(records, against=against))),
+        Section(title="The cost of looking", paragraphs=(cost.unknown,) if cost.unknown else (), tables=known),
+        Section(title="What epsilon means here", tables=_present(privacy_table(records))),
+        Section(title="Arm by arm", figures=rest, tables=_present(study_review_table(records))),
+        Section(
+            title="Lenders",
+            tables=(group_table(records, "kind"), group_table(records, "lender")) if of_markets else (),
+        ),
+        Section(title="Remarks", paragraphs=tuple(dict.fromkeys(text for run in records for text in run.remarks))),
+        Section(title="Configs", tables=_present(difference_table(records))),
+        Section(
+            title="How to reproduce",
+            paragraphs=(_AGAIN,),
+            lines=(*(f"fedcredit reproduce RESULTS_FOLDER/{readable(study)}" for study in studies),),
+        ),
+    )
+    return render(
         title=", ".join(studies),
-        records=ordered,
-        arms=[*arms, *market_tables],
-        pictures=study_pictures(ordered),
-        remarks=list(dict.fromkeys(remark for record in ordered for remark in record.remarks)),
+        told=f"{len(records)} finished runs of {num_arms} arms, the least private first.",
+        headline=(*looking_headline(cost.found), ("runs", str(len(records))), ("arms", str(num_arms))),
+        sections=sections,
+        details=(
+            ("Epsilon statements of all runs", "\n\n".join(_statement_text(record) for record in records)),
+            ("Config of the first run", _as_yaml(records[0].experiment)),
+            ("Environment of the first run", _as_yaml(records[0].environment)),
+        ),
     )
 
 
-def _page(template: str, **content: object) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("fedcredit.experiment", "templates"),
-        autoescape=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters["data_uri"] = _data_uri
-    return environment.get_template(template).render(**content)
+def _present(table: Table | None) -> tuple[Table, ...]:
+    return () if table is None else (table,)
 
 
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _statement_text(record: RunRecord) -> str:
+    head = f"{record.name}, fingerprint {record.fingerprint}"
+    return "\n".join([head, *(f"  {line}" for line in record.statement_lines or (_NO_PRIVACY,))])
 
 
 def _as_yaml(content: object) -> str:

@@ -13,6 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from fedcredit.experiment.charged_wording import charged_tables
+from fedcredit.experiment.looking import Cost, looking_table
 from fedcredit.experiment.market_tables import beyond_tables
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import study_tables
@@ -38,7 +39,12 @@ def print_run(record: RunRecord, console: Console, *, report: Path | None = None
 
 
 def print_study(
-    records: Sequence[RunRecord], console: Console, *, report: Path | None = None, against: str | None = None
+    records: Sequence[RunRecord],
+    console: Console,
+    *,
+    report: Path | None = None,
+    against: str | None = None,
+    cost: Cost | None = None,
 ) -> None:
     """Print the arms of a study side by side: their means where they were run on several splits.
 
@@ -47,11 +53,16 @@ def print_study(
         console: where to print.
         report: the report's path, named at the end.
         against: the arm that gaps between means are taken against.
+        cost: what looking at all of them costs.
 
     Raises:
         InputError: if there is no run.
     """
     console.print(TableView(study_tables(records, against=against)[0]))
+    if cost is not None and cost.found:
+        console.print(TableView(looking_table(cost.found)))
+    elif cost is not None:
+        console.print(Text(cost.unknown, style="dim"))
     _print_path(console, report)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fedcredit.errors import InputError
 from fedcredit.experiment.by_group import group_table, half_width
-from fedcredit.experiment.group_picture import group_picture
+from fedcredit.experiment.group_figure import group_figure
 from fedcredit.experiment.market_records import ALL, ORACLE, OWN_INTERCEPT, RUN, TruthFigures, TruthRecord
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import MeanOverSplits
@@ -52,15 +52,15 @@ def test_an_arm_without_privacy_stands_with_its_references(made_up: MakeRecord) 
 def test_runs_without_a_truth_are_refused(made_up: MakeRecord) -> None:
     with pytest.raises(InputError, match="needs runs on the simulated market"):
         group_table([made_up()], "kind")
-    assert group_picture([made_up(), made_up(epsilon=None)]) is None
+    assert group_figure([made_up(), made_up(epsilon=None)]) is None
 
 
 def test_the_picture_needs_two_budgets(made_up: MakeRecord) -> None:
     private, free = on_a_market(made_up(), seed=1), on_a_market(made_up(epsilon=None), seed=1)
-    assert group_picture([private, on_a_market(made_up(), seed=2)]) is None
-    drawn = group_picture([private, free])
+    assert group_figure([private, on_a_market(made_up(), seed=2)]) is None
+    drawn = group_figure([private, free])
     assert drawn is not None
-    assert drawn.png.startswith(b"\x89PNG")
+    assert [panel.label.partition(":")[0] for panel in drawn.panels] == ["bank", "bnpl"]
     assert "one panel a kind" in drawn.description
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fedcredit.errors import InputError
+from fedcredit.experiment.looking import Cost, known_cost
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.report import report_of, run_report, study_report, write_report, write_study_report
 from fedcredit.experiment.wording import epsilon_text
@@ -41,17 +43,36 @@ def _ordinary_page(made_up: MakeRecord) -> str:
 
 def test_the_page_holds_its_pictures_and_asks_nothing_of_a_network(made_up: MakeRecord) -> None:
     page = _ordinary_page(made_up)
-    addresses = _ADDRESS.findall(page)
-    assert len(addresses) == 8
-    for address in addresses:
-        assert address.startswith("data:image/png;base64,")
-        assert base64.b64decode(address.partition(",")[2], validate=True).startswith(b"\x89PNG")
+    found = _Page(page)
+    assert found.tags.count("figure") == 5
+    assert found.tags.count("svg") > 5
+    assert all(address.startswith("#") for address in _ADDRESS.findall(page))
     assert "default-src 'none'" in page
-    assert "script" not in _Page(page).tags
+    assert "img" not in found.tags
     assert "url(" not in page
     assert "@import" not in page
     assert "http://" not in page
     assert "https://" not in page
+
+
+def test_the_page_lets_its_own_script_run_and_no_other(made_up: MakeRecord) -> None:
+    page = _ordinary_page(made_up)
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None
+    assert policy[1] == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+def test_pages_are_small_and_links_within_lead_somewhere(made_up: MakeRecord) -> None:
+    lenders = tuple(f"lender {number}" for number in range(12))
+    arms = [made_up(name=f"budgets/arm_{number}", epsilon=1.0 + number) for number in range(6)]
+    for page in (run_report(made_up(lenders=lenders)), study_report(arms, cost=Cost())):
+        assert len(page.encode()) < 1_000_000
+        anchors = set(re.findall(r'<section id="([^"]*)"', page))
+        links = re.findall(r'<a href="#([^"]*)"', page)
+        assert len(links) == len(set(links)) >= 4
+        assert set(links) == anchors
 
 
 def test_names_and_remarks_are_text_and_never_markup(made_up: MakeRecord) -> None:
@@ -60,7 +81,7 @@ def test_names_and_remarks_are_text_and_never_markup(made_up: MakeRecord) -> Non
     record = replace(record, remarks=(attack,), statement_lines=(attack,), environment={attack: attack})
     page = run_report(record)
     found = _Page(page)
-    assert "script" not in found.tags
+    assert found.tags.count("script") == 1
     assert attack not in page
     assert found.text.count(attack) >= 4
     assert 'b" onmouseover="x' in found.text
@@ -133,18 +154,20 @@ def test_a_study_compares_its_arms(made_up: MakeRecord, tmp_path: Path) -> None:
     path = write_study_report(records, tmp_path / "budgets" / "report.html")
     page = path.read_text(encoding="utf-8")
     text = _Page(page).text
-    assert page == study_report(list(reversed(records)))
+    assert page == study_report(list(reversed(records)), cost=known_cost(records, tmp_path))
     assert "b" not in _Page(page).tags
     for record in records:
         assert record.name.partition("/")[2] in text
         assert record.fingerprint in text
-    assert text.index("<b>open</b>") < text.index("epsilon_8") < text.index("epsilon_1")
+    table = text[text.index("Arms of budgets") :]
+    assert table.index("<b>open</b>") < table.index("epsilon_8") < table.index("epsilon_1")
+    assert "privacy.target_epsilon" in text[text.index("What differs between the configs") :]
     assert text.count(records[0].remarks[0]) == 1
 
 
 def test_a_study_without_runs_is_refused() -> None:
     with pytest.raises(InputError, match="holds no run"):
-        study_report([])
+        study_report([], cost=Cost())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from fedcredit.experiment.attacks.bad_rate import ALONE, REFERENCE, SHADOWS, Bad
 from fedcredit.experiment.attacks.finding import Arm, Attack
 from fedcredit.experiment.attacks.inversion import FLAG_TOLERANCE, NUMBER_TOLERANCE, Inversion
 from fedcredit.experiment.attacks.membership import LIRA, SIGNIFICANCE, Membership, Success
-from fedcredit.experiment.canvas import Picture, Theme, draw, legend_below
+from fedcredit.experiment.canvas import Picture, draw, legend_below
+from fedcredit.experiment.palette import Theme
 from fedcredit.experiment.wording import ABSENT, Table
 from fedcredit.privacy.reading import FALSE_POSITIVE_RATES
 
@@ -224,11 +225,11 @@ def _membership_picture(arms: Sequence[Arm[Membership]]) -> Picture:
             axes.set_title(f"{arm.label}: LiRA's AUC {found.attacks[0].auc:.3f}", fontsize=8.5, loc="left")
         panels[-1].set_xlabel("false alarms")
         figure.suptitle("Loans recognised in the network", x=0.01, horizontalalignment="left")
-        legend_below(figure, panels[-1])
+        legend_below(figure, panels[-1:])
 
-    light, dark = draw(paint, height=1.0 + 2.7 * len(arms))
+    png, svg = draw(paint, height=1.0 + 2.7 * len(arms))
     return Picture(
-        name="membership", title="Membership attack", png=light, dark_png=dark,
+        name="membership", title="Membership attack", png=png, svg=svg,
         description="True-positive rate by false-positive rate, both logarithmic: reached, and allowed by the promise.",
     )  # fmt: skip
 
@@ -249,11 +250,11 @@ def _bad_rate_picture(arms: Sequence[Arm[BadRates]]) -> Picture:
         axes.set(xlim=ends, ylim=ends, xlabel="true bad rate, %", ylabel="read off the updates, %")
         axes.set_title(_shown(arms[-1].found).method, fontsize=8.5, loc="left")
         figure.suptitle("Bad rates of lenders", x=0.01, horizontalalignment="left")
-        legend_below(figure, axes)
+        legend_below(figure, [axes])
 
-    light, dark = draw(paint, height=3.8)
+    png, svg = draw(paint, height=3.8)
     return Picture(
-        name="bad_rate", title="Bad rates read off updates", png=light, dark_png=dark,
+        name="bad_rate", title="Bad rates read off updates", png=png, svg=svg,
         description="Each lender's bad rate as an honest-but-curious server reads it, by the true one.",
     )  # fmt: skip
 
@@ -280,10 +281,10 @@ def _inversion_picture(arms: Sequence[Arm[Inversion]]) -> Picture:
         axes.set(ylim=(0.0, 105.0), xlabel="loans that the lender has", ylabel="columns recovered, %")
         axes.set_xticks(places, labels=[str(size) for size in sizes])
         figure.suptitle("Loans read off the updates of small lenders", x=0.01, horizontalalignment="left")
-        legend_below(figure, axes)
+        legend_below(figure, [axes])
 
-    light, dark = draw(paint, height=3.4)
+    png, svg = draw(paint, height=3.4)
     return Picture(
-        name="inversion", title="Loans read off updates", png=light, dark_png=dark,
+        name="inversion", title="Loans read off updates", png=png, svg=svg,
         description="Share of a loan's columns recovered from the updates of lenders of 1, 2, 4 and 8 loans.",
     )  # fmt: skip
