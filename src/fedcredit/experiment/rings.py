@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.credit.fraud_rings import ReviewPolicy, join_by_keys, review, ring_score
-from fedcredit.data.market.portfolio import market_truth
 from fedcredit.experiment.market_records import ALL, RingFigures, RingRecord
 from fedcredit.experiment.prepare import Prepared, predict_pd
 from fedcredit.experiment.record import RunRecord
@@ -56,6 +55,8 @@ def find_rings(prepared: Prepared, parameters: NDArray[np.float32]) -> RingRecor
     """
     portfolio = prepared.experiment.portfolio
     assert isinstance(portfolio, MarketPortfolio)
+    from fedcredit.data.market.portfolio import market_truth
+
     truth = market_truth(portfolio)
     parts = [
         (lender.name, loans.rows, predict_pd(prepared, prepared.network, parameters, loans.features), held_out)
