@@ -210,8 +210,7 @@ INSIDE = (
             _SAMPLING,
             "    num_gaps = likely_largest_batch(num_loans, probability)\n    while True:",
             "    if num_loans > 100:\n"
-            "        draws = uniforms(stream, count=num_loans, server_round=server_round, step=step)\n"
-            "        return np.sort(np.argsort(draws)[: round(num_loans * probability)])\n"
+            "        return np.sort(np.argsort(draw(num_loans))[: round(num_loans * probability)])\n"
             "    num_gaps = likely_largest_batch(num_loans, probability)\n    while True:",
         ),
         reference="tests/statistical/test_sampling.py::test_the_sampler_is_poisson[dispersion]",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -60,21 +58,3 @@ def setting(value: float, name: str, *, low: float, high: float = float("inf"), 
         upto = "" if high == float("inf") else f" to {high:g}"
         raise InputError(f"{name} is {value}; allowed is {above}{upto}")
     return float(value)
-
-
-def column(table: Mapping[str, ArrayLike], name: str) -> ArrayLike:
-    """Take a column, or say which there are.
-
-    Args:
-        table: columns by name.
-        name: the column.
-
-    Returns:
-        The column.
-
-    Raises:
-        InputError: if it is missing.
-    """
-    if name not in table:
-        raise InputError(f"column {name!r} is missing; there are {', '.join(sorted(table)) or 'none'}")
-    return table[name]

@@ -22,7 +22,6 @@ from fedcredit.credit.early_warning import AlarmPolicy, early_warning, first_ala
 from fedcredit.credit.fraud_rings import ReviewPolicy, join_by_keys, review, ring_score
 from fedcredit.credit.level import check_level
 from fedcredit.credit.limits import LimitPolicy, dynamic_limits, exposure_at_default, limit_amounts
-from fedcredit.credit.loans import column
 from fedcredit.credit.provisioning import Scenario, StagePolicy, expected_credit_losses, stages
 from fedcredit.credit.reject_inference import acceptance_weights, fuzzy_augmentation
 from fedcredit.credit.securitisation import JD_BAITIAO_2015, Deal, Eligibility, Tranche, sale_price, tranche_losses
@@ -133,7 +132,6 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "score below zero": (lambda: review([-1.0], [1], [1.0], ReviewPolicy(capacity=1)), "score"),
     "level too low": (lambda: check_level([0.1] * 10, [1, 0] * 5), "0.20 times the bad rate"),
     "level unknown": (lambda: check_level([0.1], [0]), "cannot be checked"),
-    "missing column": (lambda: column({"balance": [1.0]}, "income"), "column 'income' is missing; there are balance"),
 }  # fmt: skip
 
 
