@@ -45,11 +45,14 @@ BESIDE: dict[str, tuple[str, ...]] = {
     "privacy/accounting/chain.py": (f"{_ACCOUNTING}/test_ledger.py",),
     "privacy/accounting/opening.py": (f"{_ACCOUNTING}/test_ledger.py", f"{_ACCOUNTING}/test_dataset_ledger.py"),
     "privacy/accounting/renyi.py": (f"{_ACCOUNTING}/test_accountants.py", "tests/oracles/test_epsilon.py"),
-    "privacy/accounting/run_ledger.py": (f"{_ACCOUNTING}/test_dataset_ledger.py",),
+    "privacy/accounting/dataset_ledger.py": (f"{_ACCOUNTING}/test_dataset_ledger_crashes.py",),
+    "privacy/accounting/run_ledger.py": (
+        f"{_ACCOUNTING}/test_dataset_ledger.py", f"{_ACCOUNTING}/test_dataset_ledger_crashes.py",
+    ),
     "privacy/accounting/releases.py": (f"{_ACCOUNTING}/test_ledger.py",),
     "privacy/accounting/storage.py": (
         f"{_ACCOUNTING}/test_ledger.py", f"{_ACCOUNTING}/test_ledger_crashes.py",
-        f"{_ACCOUNTING}/test_dataset_ledger.py",
+        f"{_ACCOUNTING}/test_dataset_ledger_crashes.py",
     ),
     "training/contract.py": ("tests/contracts/test_trainers.py",),
     "training/clipped_sums.py": ("tests/contracts/test_trainers.py",),
