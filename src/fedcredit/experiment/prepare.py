@@ -20,7 +20,7 @@ from fedcredit.data.tables import data_checksum, load_portfolio
 from fedcredit.errors import InputError
 from fedcredit.experiment.charged_plan import training_releases
 from fedcredit.experiment.charged_ranges import Charging, with_charged_ranges
-from fedcredit.experiment.deployed import DEPLOYED, keyed_name, ledger_folder
+from fedcredit.experiment.deployed import DEPLOYED, checksum_name
 from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.experiment.run_ledgers import open_run_ledgers
 from fedcredit.experiment.spec import Experiment, Trainer
@@ -81,7 +81,7 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None, charge:
         InputError: if the table, the partition or the promise cannot be had, or no round fits under the cap.
     """
     portfolio = load_portfolio(experiment.portfolio, progress=progress)
-    checksum = _checksum(experiment, portfolio)
+    checksum = checksum_name(experiment, data_checksum(portfolio))
     name = fingerprint(experiment, data_checksum=checksum)
     terms = agree(
         experiment,
@@ -114,12 +114,6 @@ def _counted(experiment: Experiment, portfolio: Portfolio) -> dict[str, int]:
     if experiment.encoding is not None:
         return count_train_loans(experiment, portfolio)
     return {found.name: found.train.num_sampled for found in build_institutions(experiment, portfolio)}
-
-
-def _checksum(experiment: Experiment, portfolio: Portfolio) -> str:
-    """Name the loans for the fingerprint, which the server knows; deployed ones so that no guess can be tested."""
-    plain = data_checksum(portfolio)
-    return keyed_name(ledger_folder(experiment), plain.encode()) if experiment.mode == DEPLOYED else plain
 
 
 def initial_network(experiment: Experiment, network: DefaultNetwork) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from fedcredit.experiment.charged_plan import charged_noise, training_releases
 from fedcredit.experiment.charged_wording import charged_tables
 from fedcredit.experiment.files import run_folder
 from fedcredit.experiment.fingerprint import meaning
-from fedcredit.experiment.ledger_view import ledger_files, verify_ledgers
+from fedcredit.experiment.ledger_files import ledger_files, verify_ledgers
 from fedcredit.experiment.prepare import prepare
 from fedcredit.experiment.record import RunRecord, read_record
 from fedcredit.experiment.runner import run

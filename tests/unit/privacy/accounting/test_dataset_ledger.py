@@ -127,7 +127,7 @@ def test_verbs_show_verify_and_export_it(path: Path, capsys: pytest.CaptureFixtu
         for run in RUNS[:2]:
             ledger.commit(ledger.intend(release(), fingerprint=run), 4)
     assert main(["ledger", "verify", str(path)]) == 0
-    assert main(["ledger", "show", str(path)]) == 0
+    assert main(["ledger", "show", "--delta", "1e-6", str(path)]) == 0
     shown = capsys.readouterr().out
     assert "mode: deployed" in shown
     assert f"Runs: {RUNS[0][:16]}, {RUNS[1][:16]}" in shown
