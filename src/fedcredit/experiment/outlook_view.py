@@ -97,7 +97,8 @@ def plan_lines(outlook: Outlook) -> list[str]:
             planned,
             *([promised] if promised else []),
             *outlook.statement.lines(),
-            f"epsilon of the worst-off lender after rounds {growth}",
+            *outlook.by_part,
+            f"epsilon of the worst-off lender's training loans after rounds {growth}",
         ]
     return [
         *lines,
@@ -126,6 +127,7 @@ def outlook_json(outlook: Outlook) -> str:
         "plan": outlook.plan,
         "num_parameters": outlook.num_parameters,
         "statement": None if outlook.statement is None else outlook.statement.to_json(),
+        "by_part": outlook.by_part,
         "epsilon_by_round": {str(count): bound for count, bound in outlook.curve},
         "traffic": outlook.traffic,
         "train_seconds": outlook.train_seconds,
