@@ -82,7 +82,7 @@ def privacy_page(record: RunRecord) -> str:
         ("Parameters", _parameters(record, statement)),
         ("Trust model", _trust(record, statement)),
         ("What is released", _released(record, statement)),
-        ("Who sees what", _markdown(who_sees_what(trust_model=statement.trust, mode=record.mode))),
+        ("Who sees what", _markdown(_who_sees(record, statement))),
         ("What is not covered", _bullets(_not_covered(record, statement))),
     )
     told = "\n\n".join(f"## {number}. {title}\n\n{text}" for number, (title, text) in enumerate(sections, start=1))
@@ -90,6 +90,11 @@ def privacy_page(record: RunRecord) -> str:
         f"# Privacy statement: {record.name}\n\nIn the order of NIST SP 800-226. Run {record.fingerprint[:16]}, "
         f"mode {record.mode}.\n\n**{statement.reading[1].sentence(unit=statement.unit)}**\n\n{told}\n"
     )
+
+
+def _who_sees(record: RunRecord, statement: EpsilonStatement) -> Table:
+    charged = () if record.charged is None else tuple(record.charged.noise_multiplier)
+    return who_sees_what(trust_model=statement.trust, mode=record.mode, charged=charged)
 
 
 def _unit(statement: EpsilonStatement) -> str:
