@@ -130,7 +130,7 @@ OUTSIDE_TRAINERS = (
     ),
     mutant(
         "epsilon rounded down in print",
-        at(_STATEMENT, "math.ceil(value * 1000.0 - 1e-9)", "math.floor(value * 1000.0)"),
+        at("privacy/accounting/statement_wording.py", "math.ceil(value * 1000.0 - 1e-9)", "math.floor(value * 1000.0)"),
         outside=_STATEMENT_TESTS + "test_told_figures_are_rounded_up",
     ),
     mutant(

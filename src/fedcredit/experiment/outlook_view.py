@@ -11,6 +11,7 @@ from fedcredit.experiment.outlook import Outlook
 from fedcredit.experiment.record import to_jsonable
 from fedcredit.experiment.show import TableView
 from fedcredit.experiment.wording import ABSENT, Table, epsilon_text, readable
+from fedcredit.privacy.accounting.statement_wording import statement_lines
 from fedcredit.privacy.budgets import budget_line
 
 FORMAT = "fedcredit/plan/1"
@@ -96,7 +97,7 @@ def plan_lines(outlook: Outlook) -> list[str]:
         lines = [
             planned,
             *([promised] if promised else []),
-            *outlook.statement.lines(),
+            *statement_lines(outlook.statement),
             *outlook.by_part,
             f"epsilon of the worst-off lender's training loans after rounds {growth}",
         ]

@@ -22,6 +22,7 @@ from fedcredit.experiment.wording import (
 )
 from fedcredit.privacy.accounting.releases import ENCODING_RANGES, OWN_INTERCEPT
 from fedcredit.privacy.accounting.statement import EpsilonStatement
+from fedcredit.privacy.accounting.statement_wording import overlap_text, worst_off_lines
 from fedcredit.privacy.budgets import budget_line
 
 PRIVACY_FILE = "privacy.md"
@@ -108,7 +109,7 @@ def _unit(statement: EpsilonStatement) -> str:
     keys = (
         "No borrower key is known, so it is not known how many loans a borrower has, or at how many lenders."
         if known is None
-        else f"By its keys, read in the clear, {known.text(statement.unit)}."
+        else f"By its keys, read in the clear, {overlap_text(known, statement.unit)}."
     )
     if statement.unit == "borrower":
         return (
@@ -171,7 +172,7 @@ def _parameters(record: RunRecord, statement: EpsilonStatement) -> str:
 
 
 def _worst_off(statement: EpsilonStatement) -> str:
-    lines = statement.worst_off_lines()
+    lines = worst_off_lines(statement)
     return f"{_bullets(lines)}\n\n" if lines else ""
 
 
