@@ -103,6 +103,15 @@ def test_a_plan_with_charged_releases_states_what_the_ledgers_then_say(tmp_path:
     assert planned.curve[-1][1].value <= planned.statement.worst.value
 
 
+def test_a_plan_prices_what_is_charged_of_held_out_loans_too() -> None:
+    price = GaussianSteps(sampling_probability=1.0, noise_multiplier=0.8, num_steps=1)
+    noise = "evaluation.charged.score_histogram.noise_multiplier=.8"
+    planned = look_ahead(experiment(HISTOGRAM, noise, "training.num_rounds=1", "trainer=vectorised"), num_loans=COUNTS)
+    assert planned.statement is not None
+    assert planned.statement.worst == epsilon([price], delta=1e-5)
+    assert planned.statement.worst.value > 2.0
+
+
 def test_with_borrower_keys_a_plan_takes_the_dearest_part_and_without_them_the_dearest_choice_of_parts() -> None:
     events = {
         lender: {"federation": [STEP.times(4)], TEST_HISTOGRAM: [STEP.times(3)], RECALIBRATION: [STEP]}
