@@ -275,9 +275,11 @@ def _record(
 
 def _finish(folder: RunFolder, prepared: Prepared, trained: _Trained, record: RunRecord, *, report: bool) -> None:
     """Write what is remembered; the record comes last and closes the folder."""
+    from fedcredit.experiment.kept_model import write_model
     from fedcredit.experiment.privacy_page import PRIVACY_FILE, privacy_page
 
     folder.write_weights(to_arrays(prepared.network, trained.result.parameters))
+    write_model(folder, prepared)
     folder.write_table("rounds.parquet", _round_rows(trained.rounds))
     folder.write_table("institutions.parquet", _institution_rows(record))
     folder.write_json("environment.json", dict(record.environment))
