@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mutants.changes import Change, changes
+from mutants.equivalent import EQUIVALENT
 from mutants.mutant import COMPILED_FROM, copy_tree
 from mutants.running import import_what_is_slow, run_tests
 
@@ -107,10 +108,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def sample(only: Sequence[str], *, number: int, seed: int) -> list[tuple[str, Change]]:
     """Draw changes of the files below some places of the package, the same for the same seed and source."""
     files = [file for file in _files() if not only or any(file.startswith(place) for place in only)]
-    every = [(file, change) for file in files for change in changes((ROOT / PACKAGE / file).read_text("utf-8"))]
+    every = [(file, change) for file in files for change in meaning_changes(file)]
     chosen = random.Random(seed).sample(every, min(number, len(every)))
     print(f"{len(chosen)} of {len(every)} changes of {len(files)} modules, seed {seed}")
     return sorted(chosen, key=lambda pair: (pair[0], pair[1].start))
+
+
+def meaning_changes(file: str) -> list[Change]:
+    """List the changes of a module, but for those that are known to mean nothing."""
+    text = (ROOT / PACKAGE / file).read_text("utf-8")
+    nothing = {found.shown for found in EQUIVALENT if found.file == file}
+    return [change for change in changes(text) if change.shown(text) not in nothing]
 
 
 def tests_of(file: str) -> tuple[str, ...]:
