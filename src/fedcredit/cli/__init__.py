@@ -26,7 +26,7 @@ _RESUME = {"--resume": True, "--no-resume": False}
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 
-_BY_HELP = "kind, lender: against the true PD; rival: references at equal epsilon; rare: few defaults; ring: fraud"
+_BY_HELP = "kind, lender, level, vertical: against the true PD; rival: at equal epsilon; rare: few defaults; ring"
 
 
 class Grouping(StrEnum):
@@ -34,6 +34,8 @@ class Grouping(StrEnum):
 
     KIND = "kind"
     LENDER = "lender"
+    LEVEL = "level"
+    VERTICAL = "vertical"
     RIVAL = "rival"
     RARE = "rare"
     RING = "ring"

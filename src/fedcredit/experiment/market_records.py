@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fedcredit.credit.evaluation import FederationEvaluation
 
 ALL, ORACLE, RUN, OWN_INTERCEPT = "all", "oracle", "this run", "own intercept"
+OWN_ORACLE = "oracle, own intercept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,9 @@ class TruthFigures:
 class TruthRecord:
     """Models against the truth: model -> group -> figures.
 
-    Groups are ``all``, the kinds of lenders, and the lenders; ``kinds`` says which lender is of which kind.
+    Groups are ``all``, the kinds of lenders, and the lenders; ``kinds`` says which lender is of which kind. Where
+    lenders move the run's level to their own, ``oracle, own intercept`` is the true PD moved like that, by the
+    outcomes of the same loans: what a level that is learnt from them can be expected to reach.
     """
 
     kinds: Mapping[str, str]
@@ -49,8 +52,9 @@ class TruthRecord:
 class Stability:
     """PSI of one score or column against training time, and what chance alone exceeds once in twenty.
 
-    Without a shift PSI is about ``(1/n + 1/m) chi2(bins - 1)`` (Yurdakul and Naranjo 2020); ``by_chance`` is the
-    95 % quantile of that. ``psi`` above it is a shift; whether it matters is another question.
+    Without a shift PSI is about ``(1/n + 1/m) chi2(bins - 1)`` (Yurdakul and Naranjo 2020), corrected where borrowers
+    have several loans, at one time or at both (Rao and Scott 1981); ``by_chance`` is the 95 % quantile of that. ``psi``
+    above it is a shift; whether it matters is another question.
     """
 
     psi: float
