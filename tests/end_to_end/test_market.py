@@ -95,6 +95,10 @@ def test_windows_part_the_test_loans_and_the_shock_is_shown(later: RunRecord) ->
     shock = later.shock
     assert shock is not None
     assert shock.with_shock["bnpl"] > 1.5 * shock.without["bnpl"]
+    assert shock.true_pd_month == 44
+    for kind, low, high in (("bank", 1.0, 1.4), ("bnpl", 1.8, 3.0), ("consumer_finance", 1.8, 3.0)):
+        assert low < shock.true_pd_with[kind] / shock.true_pd_without[kind] < high, kind
+    assert "true PD, times" in beyond_tables(later)[-1].headings
     titles = [table.title for table in beyond_tables(later)]
     assert titles[2:] == ["Out of time", "The shock: pandemic, from month 43"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedcredit.credit.evaluation import FederationEvaluation
 
@@ -79,7 +79,11 @@ class WindowRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ShockRecord:
-    """Entries into default ``first_after`` to ``last_after`` months after a shock began, by kind of lender."""
+    """Entries into default ``first_after`` to ``last_after`` months after a shock began, by kind of lender.
+
+    ``true_pd_with`` and ``true_pd_without`` are mean true PDs over the 12 months after ``true_pd_month``, the first
+    month looked at in the shock, so without the luck of who defaulted; empty where no such month is looked at.
+    """
 
     shock: str
     shock_month: int
@@ -88,6 +92,9 @@ class ShockRecord:
     last_after: int
     with_shock: Mapping[str, float]
     without: Mapping[str, float]
+    true_pd_month: int | None = None
+    true_pd_with: Mapping[str, float] = field(default_factory=dict)
+    true_pd_without: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

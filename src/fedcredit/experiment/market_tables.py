@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import math
 
-from fedcredit.experiment.market_records import ALL, OWN_INTERCEPT, OWN_ORACLE, RUN, Stability, TruthFigures
+from fedcredit.experiment.market_records import (
+    ALL,
+    OWN_INTERCEPT,
+    OWN_ORACLE,
+    RUN,
+    ShockRecord,
+    Stability,
+    TruthFigures,
+)
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.rings import ring_table
 from fedcredit.experiment.summary import auc_texts, interval_note, ratio_texts
@@ -160,18 +168,34 @@ def shock_table(record: RunRecord) -> Table:
         interval = ABSENT if not math.isfinite(spread) else (
             f"[{ratio * math.exp(-1.96 * spread):.2f}, {ratio * math.exp(1.96 * spread):.2f}]"
         )  # fmt: skip
-        rows.append((kind, f"{calm:,.0f}", f"{count:,.0f}", ABSENT if math.isnan(ratio) else f"{ratio:.2f}", interval))
+        times = ABSENT if math.isnan(ratio) else f"{ratio:.2f}"
+        rows.append((kind, f"{calm:,.0f}", f"{count:,.0f}", times, interval, *_true_times(shock, kind)))
     return Table(
         title=f"The shock: {shock.shock}, from month {shock.shock_month}",
-        headings=("kind", "defaults without", "defaults with", "times", "interval"),
+        headings=(
+            "kind", "defaults without", "defaults with", "times", "interval",
+            *(("true PD, times",) if shock.true_pd_with else ()),
+        ),
         num_labels=1,
         rows=tuple(rows),
         notes=(
             f"Accounts that reach 90 days past due {shock.first_after} to {shock.last_after} months after the shock "
             "began, in this market and in the same market without it. Interval: 95 %, as of independent Poisson "
             "counts, which is wide, since both markets share their draws.",
+            *(
+                (f"True PD: the mean over the 12 months after month {shock.true_pd_month}, without the luck of who "
+                 "defaulted.",) if shock.true_pd_with else ()
+            ),
         ),
-    )
+    )  # fmt: skip
+
+
+def _true_times(shock: ShockRecord, kind: str) -> tuple[str, ...]:
+    """Write how many times higher the mean true PD is with the shock, where it is known of any kind."""
+    if not shock.true_pd_with:
+        return ()
+    struck, calm = shock.true_pd_with.get(kind), shock.true_pd_without.get(kind)
+    return (f"{struck / calm:.2f}" if struck and calm else ABSENT,)
 
 
 def _truth_texts(found: TruthFigures) -> tuple[str, ...]:
