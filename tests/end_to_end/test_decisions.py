@@ -22,7 +22,8 @@ from fedcredit.credit.scored import Scored
 from fedcredit.errors import InputError
 from fedcredit.experiment.decisions.churn import decision_churn, flipped
 from fedcredit.experiment.decisions.deciding import decide
-from fedcredit.experiment.decisions.panel import alarms, follow, provisions
+from fedcredit.experiment.decisions.panel import follow, provisions
+from fedcredit.experiment.decisions.panel_alarms import alarms
 from fedcredit.experiment.decisions.price_of_privacy import (
     AGAINST,
     ALWAYS,
@@ -33,7 +34,8 @@ from fedcredit.experiment.decisions.price_of_privacy import (
 from fedcredit.experiment.decisions.price_of_privacy import NEVER as NEVER_PAYS
 from fedcredit.experiment.decisions.price_view import churn_table, price_tables
 from fedcredit.experiment.decisions.rescoring import networks_alone, rescored, scores_of
-from fedcredit.experiment.record import record_folders
+from fedcredit.experiment.record import read_record, record_folders
+from fedcredit.experiment.report import run_report
 from fedcredit.experiment.runner import run
 
 SMALL = [
@@ -198,12 +200,41 @@ def test_decide_prints_json_that_adds_up(study: Path, capsys: pytest.CaptureFixt
     assert sum(told["concentration"]["lender"]["tail_share_rate"].values()) == pytest.approx(1.0)
 
 
+def test_decide_writes_a_page_and_links_it_in_the_report(study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(only(study, "no_privacy"), folder)
+    record = read_record(folder)
+    (folder / "report.html").write_text(run_report(record, folder))
+    assert "decisions.html" not in (folder / "report.html").read_text()
+    before = (folder / "record.json").read_bytes()
+    assert main(["decide", str(folder), "--own-level"]) == 0
+    page = (folder / "decisions.html").read_text()
+    for name in ("decide_profit", "decide_swaps", "decide_losses"):
+        assert f'id="figure-{name}"' in page
+        assert (folder / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (folder / "plots" / f"{name}.svg").is_file()
+    assert "http" not in page.replace("http-equiv", "")
+    assert '<a href="decisions.html">' in (folder / "report.html").read_text()
+    assert (folder / "record.json").read_bytes() == before
+
+
+def test_decide_without_a_page_leaves_the_folder_as_it_is(study: Path) -> None:
+    folder = only(study, "epsilon_1")
+    before = sorted(path for path in folder.rglob("*"))
+    assert main(["decide", str(folder), "--own-level", "--no-page"]) == 0
+    assert sorted(path for path in folder.rglob("*")) == before
+
+
 @pytest.mark.long
 def test_decide_prints_the_months_of_a_market(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["decide", str(only(study, "no_privacy")), "--own-level", "--panel"]) == 0
     told = capsys.readouterr().out
+    page = (only(study, "no_privacy") / "decisions.html").read_text()
     for part in ("Swap set", "Early warning", "Provisions", "Collections", "Ring review"):
         assert part in told
+        assert part in page
+    for name in ("lead", "alarms", "provisions", "recovery"):
+        assert f'id="figure-decide_{name}"' in page
 
 
 def test_decide_on_a_folder_of_several_runs_names_one(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
