@@ -50,6 +50,9 @@ BESIDE: dict[str, tuple[str, ...]] = {
         f"{_ACCOUNTING}/test_dataset_ledger.py", f"{_ACCOUNTING}/test_dataset_ledger_crashes.py",
     ),
     "privacy/accounting/releases.py": (f"{_ACCOUNTING}/test_ledger.py",),
+    "privacy/accounting/statement_wording.py": (
+        f"{_ACCOUNTING}/test_statement.py", f"{_ACCOUNTING}/test_holdings.py",
+    ),
     "privacy/accounting/storage.py": (
         f"{_ACCOUNTING}/test_ledger.py", f"{_ACCOUNTING}/test_ledger_crashes.py",
         f"{_ACCOUNTING}/test_dataset_ledger_crashes.py",

@@ -39,6 +39,7 @@ from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.accounting.run_ledger import RunLedger
+from fedcredit.privacy.accounting.statement_wording import statement_lines
 from fedcredit.training.trainers import computed_by, trainer
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def _record(
     experiment = prepared.experiment
     check_that_updates_were_charged(prepared, trained.rounds, ledgers)
     statement = promised(prepared, ledgers) if ledgers else None
-    lines = [] if statement is None else [*statement.lines(), *beyond_the_run(prepared, ledgers, statement)]
+    lines = [] if statement is None else [*statement_lines(statement), *beyond_the_run(prepared, ledgers, statement)]
     stopped = None if prepared.stop is None else prepared.stop.reason
     if stopped is not None:
         lines.insert(0, stopped)

@@ -13,6 +13,7 @@ from fedcredit.errors import InputError
 from fedcredit.privacy.accounting.dataset_ledger import DatasetLedger
 from fedcredit.privacy.accounting.events import Events, GaussianSteps
 from fedcredit.privacy.accounting.ledger import NoiseDrawsError, PrivacyLedger, Release, read_ledger
+from fedcredit.privacy.accounting.run_ledger import RunAccount
 
 STEPS = GaussianSteps(sampling_probability=0.25, noise_multiplier=5.0, num_steps=4)
 RUNS = ("a" * 64, "b" * 64, "c" * 64)
@@ -56,6 +57,18 @@ def test_nothing_is_free_not_even_the_identical_release_after_a_crash(path: Path
         assert ledger.events() == (STEPS,)
         ledger.commit(ledger.intend(release(), fingerprint=RUNS[0]), 4)
         assert ledger.events() == (STEPS.times(2),)
+
+
+def test_a_restarted_run_pays_again_for_the_release_it_died_in(path: Path) -> None:
+    for number in range(2):
+        with opened(path, begin=number == 0) as ledger:
+            account = RunAccount(ledger, fingerprint=RUNS[0], target_delta=1e-5)
+            account.intend(release())
+            assert num_steps(account.events()) == 4 * (number + 1)
+            assert num_steps(account.events("federation", through_round=0)) == 0
+    with pytest.raises(ValueError, match="was never intended"), opened(path) as ledger:
+        RunAccount(ledger, fingerprint=RUNS[0], target_delta=1e-5).commit(release(), 4)
+    assert {entry.target_delta for entry in read_ledger(path).entries} == {1e-5}
 
 
 def test_one_process_at_a_time_holds_it(path: Path) -> None:
