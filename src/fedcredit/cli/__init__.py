@@ -63,6 +63,7 @@ app.command(help=deciding.PRICE_HELP)(deciding.price)
 app.command(help=deciding.CHURN_HELP)(deciding.churn)
 app.command(help=tuning.HELP)(tuning.tune)
 app.command(help=using.SCORE_HELP)(using.score)
+app.command(help=using.EXPORT_HELP)(using.export)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
