@@ -312,3 +312,29 @@ def test_exports_are_written_once_and_whole(
         assert told in capsys.readouterr().err
     assert {path: path.read_bytes() for path in (model, table)} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["card.csv", "model.onnx"]
+
+
+def test_a_passport_is_written_beside_the_record_and_only_where_the_ledgers_hold(
+    logistic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(logistic, tmp_path / "run")
+    assert main(["passport", str(folder), "--purpose", "A test."]) == 0
+    written = {name: (folder / name).read_bytes() for name in ("passport.md", "passport.html")}
+    assert b"A test." in written["passport.md"]
+    assert b"ledgers verify" in written["passport.html"]
+    assert main(["passport", str(folder)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    ledger = sorted((folder / "ledger").glob("*.jsonl"))[0]
+    ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:-2]))
+    assert main(["passport", str(folder), "--force"]) == 2
+    assert "1 of 3 ledgers do not verify" in capsys.readouterr().err
+    assert {name: (folder / name).read_bytes() for name in written} == written
+    assert main(["passport", str(logistic), "--into", str(tmp_path / "nowhere")]) == 2
+    assert "its folder is not there" in capsys.readouterr().err
+    assert main(["passport", str(tmp_path / "nowhere")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_run_without_privacy_has_a_passport_that_says_so(tanh: Path, tmp_path: Path) -> None:
+    assert main(["passport", str(tanh), "--into", str(tmp_path)]) == 0
+    assert "promises no privacy" in (tmp_path / "passport.md").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+PASSPORT_HELP = "Write one page on a finished run for model-risk review, as Markdown and HTML."
 EXPORT_HELP = "Write a run's network as an ONNX model, or a logistic one as a scorecard."
 SCORE_HELP = "Score new loans (csv or parquet) by a finished run: probability of default, points, reasons."
 
@@ -64,9 +65,7 @@ def _tell(scored: object, *, model_name: str, out: Path | None) -> None:
 def export(
     run: Run,
     onnx: Annotated[Path | None, typer.Option(help="a .onnx file: encoded features to probability of default")] = None,
-    scorecard: Annotated[
-        Path | None, typer.Option(help="a .csv file: points by feature, if logistic")
-    ] = None,
+    scorecard: Annotated[Path | None, typer.Option(help="a .csv file: points by feature, if logistic")] = None,
     force: Force = False,
 ) -> None:
     """Write a run's network in other forms."""
@@ -96,3 +95,27 @@ def export(
     for what, path, content in made:
         write_whole(path, content, force=force, what=what)
         typer.echo(f"{what}: {path}")
+
+
+def passport(
+    run: Run,
+    purpose: Annotated[str, typer.Option(help="what the network is meant for, in your words")] = "",
+    into: Annotated[Path | None, typer.Option(help="a folder for both files; the run's own by default")] = None,
+    force: Force = False,
+) -> None:
+    """Write passport.md and passport.html."""
+    from fedcredit.experiment.kept_model import open_model
+    from fedcredit.experiment.outputs import check_target, write_whole
+    from fedcredit.experiment.passport import PASSPORT, passport_html, passport_markdown
+    from fedcredit.experiment.passport import passport as passport_of
+    from fedcredit.experiment.passport_ledgers import verified_ledgers
+
+    model = open_model(run)
+    folder = model.folder if into is None else into
+    targets = [folder / f"{PASSPORT}.md", folder / f"{PASSPORT}.html"]
+    for path in targets:
+        check_target(path, force=force, endings=(path.suffix,), what="into")
+    page = passport_of(model, purpose=purpose, ledgers=verified_ledgers(model))
+    for path, text in zip(targets, (passport_markdown(page), passport_html(page)), strict=True):
+        write_whole(path, text.encode(), force=force, what="into")
+        typer.echo(f"passport: {path}")
