@@ -57,6 +57,8 @@ app.command(help=deciding.PRICE_HELP)(deciding.price)
 app.command(help=deciding.CHURN_HELP)(deciding.churn)
 app.command(help=tuning.HELP)(tuning.tune)
 app.command(help=using.SCORE_HELP)(using.score)
+app.command(help=using.EXPORT_HELP)(using.export)
+app.command(help=using.PASSPORT_HELP)(using.passport)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
