@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
@@ -21,7 +22,9 @@ from fedcredit.config import compose
 from fedcredit.credit.calibration import shift_logits
 from fedcredit.credit.discrimination import auc
 from fedcredit.credit.scorecard import Scorecard
+from fedcredit.data.encoding import encode
 from fedcredit.data.market.portfolio import seen_market
+from fedcredit.data.new_loans import new_loans
 from fedcredit.errors import InputError
 from fedcredit.experiment import scoring
 from fedcredit.experiment.kept_model import KeptModel, open_model
@@ -256,7 +259,7 @@ def test_bad_options_lose_nothing_that_was_there(
         ("--out", str(out)): "is there already",
         ("--out", str(tmp_path / "out.xlsx")): "must end in",
         ("--out", str(tmp_path / "nowhere" / "out.csv")): "its folder is not there",
-        ("--out", str(new), "--force"): "is the table itself",
+        ("--out", str(new), "--force"): "is what is read",
         ("--out", str(folder / "rounds.parquet"), "--force"): "in the results folder",
         ("--reasons", "-1"): "reasons is -1",
         ("--lender", "nobody"): "is none of this run",
@@ -280,3 +283,58 @@ def test_a_bad_cell_is_counted_and_not_shown_at_the_command_line(
     said = capsys.readouterr()
     assert "column age: 1 of 3 values are not plain decimal numbers" in said.err
     assert "private-word" not in said.err + said.out
+
+
+def test_exports_are_written_once_and_whole(
+    logistic: Path, tanh: Path, tmp_path: Path, loans: pa.Table, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, table = tmp_path / "model.onnx", tmp_path / "card.csv"
+    assert main(["export", str(logistic), "--onnx", str(model), "--scorecard", str(table)]) == 0
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    opened = open_model(logistic)
+    features = encode(new_loans(loans.slice(0, 200), opened.schema))
+    (found,) = session.run(None, {"features": features})
+    assert np.abs(found - opened.pd(features)).max() <= 1e-6
+    assert len(table.read_text().splitlines()) == opened.network.num_features + 3
+    before = {path: path.read_bytes() for path in (model, table)}
+    capsys.readouterr()
+    wrong = {
+        (str(logistic), "--onnx", str(model)): "is there already",
+        (str(tanh), "--onnx", str(model), "--scorecard", str(table), "--force"): "hidden layers",
+        (str(logistic), "--onnx", str(tmp_path / "model.pt")): "must end in .onnx",
+        (str(logistic), "--scorecard", str(tmp_path / "card.xls")): "must end in .csv",
+        (str(logistic),): "nothing to export",
+        (str(tmp_path / "nowhere"), "--onnx", str(tmp_path / "other.onnx")): "does not exist",
+        (str(logistic), "--scorecard", str(logistic / "card.csv")): "in the results folder",
+    }
+    for words, told in wrong.items():
+        assert main(["export", *words]) == 2
+        assert told in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (model, table)} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["card.csv", "model.onnx"]
+
+
+def test_a_passport_is_written_beside_the_record_and_only_where_the_ledgers_hold(
+    logistic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(logistic, tmp_path / "run")
+    assert main(["passport", str(folder), "--purpose", "A test."]) == 0
+    written = {name: (folder / name).read_bytes() for name in ("passport.md", "passport.html")}
+    assert b"A test." in written["passport.md"]
+    assert b"ledgers verify" in written["passport.html"]
+    assert main(["passport", str(folder)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    ledger = sorted((folder / "ledger").glob("*.jsonl"))[0]
+    ledger.write_text("".join(ledger.read_text().splitlines(keepends=True)[:-2]))
+    assert main(["passport", str(folder), "--force"]) == 2
+    assert "1 of 3 ledgers do not verify" in capsys.readouterr().err
+    assert {name: (folder / name).read_bytes() for name in written} == written
+    assert main(["passport", str(logistic), "--into", str(tmp_path / "nowhere")]) == 2
+    assert "its folder is not there" in capsys.readouterr().err
+    assert main(["passport", str(tmp_path / "nowhere")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_run_without_privacy_has_a_passport_that_says_so(tanh: Path, tmp_path: Path) -> None:
+    assert main(["passport", str(tanh), "--into", str(tmp_path)]) == 0
+    assert "promises no privacy" in (tmp_path / "passport.md").read_text(encoding="utf-8")

@@ -39,6 +39,9 @@ def decide(
     run: Annotated[Path, typer.Argument(help="a finished run's folder")],
     own_level: Annotated[bool, typer.Option(help="add each lender's own intercept, fitted and kept inside")] = False,
     panel: Annotated[bool, typer.Option(help="simulated market: alarms, collections, provisions, rings")] = False,
+    past_approval: Annotated[
+        float | None, typer.Option(help="hide outcomes beyond this share that a past policy approved; infer them")
+    ] = None,
     margin: Margin = 0.06,
     lgd: Lgd = 0.75,
     page: Page = True,
@@ -49,25 +52,30 @@ def decide(
     from fedcredit.credit.lending import LendingPolicy
     from fedcredit.experiment.decisions.decide_view import print_decided
     from fedcredit.experiment.decisions.deciding import decide as decide_on
-    from fedcredit.experiment.decisions.panel_view import month_tables, months_of
+    from fedcredit.experiment.decisions.months_view import reject_table
+    from fedcredit.experiment.decisions.panel_view import month_parts, months_of
+    from fedcredit.experiment.decisions.reject_study import checked_rate, reject_study
     from fedcredit.experiment.decisions.rescoring import rescored
     from fedcredit.experiment.display import RunDisplay
 
-    place, terms = _one_run(run), Terms(margin_rate=margin, lgd_rate=lgd)
+    place, terms, past = _one_run(run), Terms(margin_rate=margin, lgd_rate=lgd), checked_rate(past_approval)
     with RunDisplay(enabled=sys.stderr.isatty()) as display:
         opened = rescored(place, progress=display.stage)
         decided = decide_on(opened, at_own_level=own_level, policy=LendingPolicy(terms=terms))
         months = months_of(opened, terms=terms, progress=display.stage) if panel else None
+        rejects = None if past is None else reject_study(opened, accepted_rate=past, terms=terms)
     if as_json:
-        _print_json(decided if months is None else {"decided": decided, "months": months})
+        more = {name: found for name, found in (("months", months), ("rejects", rejects)) if found is not None}
+        _print_json({"decided": decided, **more} if more else decided)
         return
     print_decided(decided, console())
+    _print_tables([] if rejects is None else [reject_table(rejects)])
     if months is not None:
-        _print_tables(month_tables(months))
+        _print_tables([table for _, tables in month_parts(months) for table in tables])
     if page:
         from fedcredit.experiment.decisions.pages import write_decisions
 
-        _print_path(write_decisions(opened.record, place, decided, months))
+        _print_path(write_decisions(opened.record, place, decided, months, rejects))
 
 
 def _one_run(folder: Path) -> Path:

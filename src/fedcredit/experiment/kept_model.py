@@ -52,6 +52,11 @@ class KeptModel:
         """SHA-256 of the schema's file, 64 hexadecimal digits."""
         return _digest(schema_yaml(self.schema).encode())
 
+    @property
+    def weights_checksum(self) -> str:
+        """SHA-256 of ``weights.safetensors``, 64 hexadecimal digits."""
+        return _digest(_bytes(self.folder / WEIGHTS_FILE))
+
     def pd(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Score encoded loans, to the bits that the run's own evaluation has.
 

@@ -186,6 +186,7 @@ def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan
         optimiser=experiment.training.optimiser,
         proximal_weight=experiment.training.proximal_weight,
         pos_weight=experiment.network.pos_weight,
+        focal_gamma=experiment.network.focal_gamma,
     )
 
 

@@ -6,7 +6,6 @@ whatever size; loans of the run itself get the scores that its evaluation saw.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,8 @@ from fedcredit.model.input_gradients import log_odds_and_gradients
 Progress = Callable[[str, int, int], None]
 CHUNK = 65_536
 AS_RELEASED = "as released, one level for all lenders"
-_PARQUET = (".parquet", ".pq")
+PARQUET = (".parquet", ".pq")
+ENDINGS = (".csv", *PARQUET)
 _ROW = "row"
 
 
@@ -70,7 +70,7 @@ def read_loans(path: Path) -> pa.Table:
     Raises:
         InputError: if it is no such file.
     """
-    return (read_parquet if path.suffix.lower() in _PARQUET else read_csv)(path)
+    return (read_parquet if path.suffix.lower() in PARQUET else read_csv)(path)
 
 
 def score(
@@ -150,55 +150,22 @@ def lender_level(model: KeptModel, lender: str, *, progress: Progress | None = N
     return _kept_inside(model, lender, progress)
 
 
-def write_scores(scored: ScoredTable, path: Path, *, model: KeptModel, force: bool = False) -> None:
-    """Write scores to a file, whole and then renamed.
+def scores_parquet(scored: ScoredTable, *, model: KeptModel) -> bytes:
+    """Write scores as parquet.
 
     Args:
         scored: the scores.
-        path: a file that ends in ``.csv`` or ``.parquet``.
-        model: where they are from; a parquet file says so in its metadata.
-        force: whether a file that is there may be replaced.
+        model: where they are from, which the file's metadata name.
 
-    Raises:
-        InputError: if the file is there, or cannot be written.
+    Returns:
+        The file's content.
     """
-    check_target(path, force=force)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if path.suffix.lower() in _PARQUET:
-            import pyarrow.parquet as pq
+    import pyarrow.parquet as pq
 
-            origin = {"fingerprint": model.record.fingerprint, "level": scored.level.told}
-            pq.write_table(scored.table.replace_schema_metadata(origin), unfinished)
-        else:
-            unfinished.write_bytes(scores_csv(scored))
-        check_target(path, force=force)
-        unfinished.replace(path)
-    except OSError as error:
-        raise InputError(f"out: {path} cannot be written ({error.strerror}); name a file you may write") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def check_target(path: Path, *, force: bool, inputs: tuple[Path, ...] = ()) -> None:
-    """Refuse a file that must not be written, before work is put into what would go there.
-
-    Args:
-        path: the file.
-        force: whether a file that is there may be replaced.
-        inputs: files and folders that are read, which are never replaced or written into.
-
-    Raises:
-        InputError: saying why.
-    """
-    if path.suffix.lower() not in (".csv", *_PARQUET):
-        raise InputError(f"out: {path} must end in .csv or .parquet")
-    if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"out: {path} is a folder, or its folder is not there; name a file in a folder that is")
-    if any((path.exists() and path.samefile(one)) or path.parent.samefile(one) for one in inputs if one.exists()):
-        raise InputError(f"out: {path} is the table itself or in the results folder; name another file")
-    if path.exists() and not force:
-        raise InputError(f"out: {path} is there already; name another file, or add --force")
+    sink = pa.BufferOutputStream()
+    origin = {"fingerprint": model.record.fingerprint, "level": scored.level.told}
+    pq.write_table(scored.table.replace_schema_metadata(origin), sink)
+    return bytes(sink.getvalue())
 
 
 def scores_csv(scored: ScoredTable) -> bytes:

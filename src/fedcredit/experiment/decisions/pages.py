@@ -12,16 +12,18 @@ from fedcredit.experiment.decisions.churn import Churn
 from fedcredit.experiment.decisions.decide_figures import decided_figures
 from fedcredit.experiment.decisions.decide_view import decided_tables
 from fedcredit.experiment.decisions.deciding import Decided
-from fedcredit.experiment.decisions.panel_figures import month_figures
-from fedcredit.experiment.decisions.panel_view import Months, month_tables
+from fedcredit.experiment.decisions.months_view import reject_table
+from fedcredit.experiment.decisions.panel_figures import FIGURES_OF, month_figures
+from fedcredit.experiment.decisions.panel_view import Months, month_parts
 from fedcredit.experiment.decisions.price_figures import budget_text, price_figures
 from fedcredit.experiment.decisions.price_of_privacy import ALL, PriceOfPrivacy
 from fedcredit.experiment.decisions.price_view import By, churn_table, price_tables
+from fedcredit.experiment.decisions.reject_study import RejectStudy
 from fedcredit.experiment.figures import Figure
 from fedcredit.experiment.page import Section, render
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.report import DECISIONS_FILE, REPORT_FILE, run_report
-from fedcredit.experiment.wording import ABSENT, Table
+from fedcredit.experiment.wording import ABSENT
 
 PRICE_FILE = "price.html"
 _OPEN = (
@@ -30,7 +32,9 @@ _OPEN = (
 )
 
 
-def write_decisions(record: RunRecord, folder: Path, decided: Decided, months: Months | None) -> Path:
+def write_decisions(
+    record: RunRecord, folder: Path, decided: Decided, months: Months | None = None, rejects: RejectStudy | None = None
+) -> Path:
     """Write the page of a run's decisions and its pictures, and link it in the run's report if there is one.
 
     Args:
@@ -38,6 +42,7 @@ def write_decisions(record: RunRecord, folder: Path, decided: Decided, months: M
         folder: its results folder.
         decided: its decisions.
         months: those of the simulated market's months.
+        rejects: what was learned about applicants that a past policy refused.
 
     Returns:
         The path of the page, ``decisions.html``; the pictures are ``plots/decide_*.png`` and ``.svg``.
@@ -46,19 +51,22 @@ def write_decisions(record: RunRecord, folder: Path, decided: Decided, months: M
         InputError: if the folder cannot be written.
     """
     figures = (*decided_figures(decided), *(() if months is None else month_figures(months)))
-    path = write_page(decisions_page(decided, months, figures), figures, folder / DECISIONS_FILE)
+    path = write_page(decisions_page(decided, figures, months, rejects), figures, folder / DECISIONS_FILE)
     if (folder / REPORT_FILE).is_file():
         _whole(run_report(record, folder), folder / REPORT_FILE)
     return path
 
 
-def decisions_page(decided: Decided, months: Months | None, figures: Sequence[Figure]) -> str:
+def decisions_page(
+    decided: Decided, figures: Sequence[Figure], months: Months | None = None, rejects: RejectStudy | None = None
+) -> str:
     """Return the page of a run's decisions.
 
     Args:
         decided: the decisions.
-        months: those of the simulated market's months.
         figures: what is drawn.
+        months: those of the simulated market's months.
+        rejects: what was learned about applicants that a past policy refused.
 
     Returns:
         HTML.
@@ -72,13 +80,14 @@ def decisions_page(decided: Decided, months: Months | None, figures: Sequence[Fi
     sections = [
         Section(title="Before any figure is used", paragraphs=(*decided.warnings, _OPEN)),
         Section(title="Approval", figures=named("decide_profit", "decide_swaps"), tables=(approvals, swaps)),
+        Section(title="Refused applicants", tables=() if rejects is None else (reject_table(rejects),)),
         Section(title="The pool and its tranches", figures=named("decide_losses"), tables=(pool,)),
         Section(title="Diversification", tables=tuple(spreads)),
     ]
     if months is not None:
         sections += [
-            Section(title=title, figures=named(*names), tables=tuple(tables))
-            for title, names, tables in month_parts(months)
+            Section(title=title, figures=named(*FIGURES_OF.get(title, ())), tables=tuple(tables))
+            for title, tables in month_parts(months)
         ]
     return render(
         title=f"Decisions of {decided.name}",
@@ -175,24 +184,6 @@ def write_page(page: str, figures: Sequence[Figure], path: Path) -> Path:
             "--no-page"
         ) from error
     return path
-
-
-def month_parts(months: Months) -> list[tuple[str, tuple[str, ...], list[Table]]]:
-    """Put what was decided in the months under the headings of a page.
-
-    Args:
-        months: what was decided.
-
-    Returns:
-        Heading, names of figures, and tables.
-    """
-    alarms, provisions, collections, rings = month_tables(months)
-    return [
-        ("Early warning", ("decide_lead", "decide_alarms"), [alarms]),
-        ("Provisions", ("decide_provisions",), [provisions]),
-        ("Collections", ("decide_recovery",), [collections]),
-        ("Fraud rings", (), [rings]),
-    ]
 
 
 def _headline(decided: Decided) -> list[tuple[str, str]]:

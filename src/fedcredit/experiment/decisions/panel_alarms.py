@@ -59,7 +59,7 @@ class Alarms:
     at_equal_alarms: EarlyWarning
     by_bucket_level: EarlyWarning
     by_rule: EarlyWarning
-    at_fewer: Mapping[float, Mapping[str, EarlyWarning]]
+    at_fewer: Mapping[str, Mapping[str, EarlyWarning]]
     threshold_rate: float
     early_beyond_rule_rate: float | None
     not_reached_rate: float | None
@@ -109,7 +109,7 @@ def alarms(followed: Followed, policy: AlarmPolicy | None = None) -> Alarms:
         by_bucket_level=judged(found[BUCKET]),
         by_rule=judged(by_rule),
         at_fewer={
-            share: {name: judged(highest(risk, watched, round(share * num))) for name, risk in risks.items()}
+            f"{share:g}": {name: judged(highest(risk, watched, round(share * num))) for name, risk in risks.items()}
             for share in FEWER
         },
         threshold_rate=float(_three_months(_threshold(followed.pd, watched, num))),

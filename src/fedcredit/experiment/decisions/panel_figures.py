@@ -7,10 +7,20 @@ from collections.abc import Mapping, Sequence
 from fedcredit.experiment.decisions.panel import ProvisionedMonth
 from fedcredit.experiment.decisions.panel_actions import Collected
 from fedcredit.experiment.decisions.panel_alarms import LEADS, Alarms
+from fedcredit.experiment.decisions.panel_cash import Cash
+from fedcredit.experiment.decisions.panel_limits import LimitMonths
+from fedcredit.experiment.decisions.panel_pool import AS_IT_WENT, PoolSale
 from fedcredit.experiment.decisions.panel_view import Months
 from fedcredit.experiment.figures import Chart, Figure, Mark, Panel, Trace
 
-_BASIS_POINTS = 1e4
+_BASIS_POINTS, _THOUSAND = 1e4, 1e-3
+FIGURES_OF = {
+    "Early warning": ("decide_lead", "decide_alarms"),
+    "Limits": ("decide_limits",),
+    "Provisions": ("decide_provisions",),
+    "Promised and collected": ("decide_collected", "decide_recovery"),
+    "A sold pool": ("decide_waterfall", "decide_waterfall_stressed"),
+}
 
 
 def month_figures(months: Months) -> tuple[Figure, ...]:
@@ -20,14 +30,16 @@ def month_figures(months: Months) -> tuple[Figure, ...]:
         months: what was decided in them.
 
     Returns:
-        Those that there are numbers for: ``decide_lead``, ``decide_alarms``, ``decide_provisions`` and
-        ``decide_recovery``.
+        Those that there are numbers for, named as ``FIGURES_OF`` lists them.
     """
     found = (
         _lead(months.alarms),
         _timeline(months.alarms),
+        _limits(months.limits),
         _provisions(months.provisions),
+        _collected(months.cash),
         _recovery(months.collections),
+        *(_waterfall(months.pool, name) for name in months.pool.paid),
     )
     return tuple(figure for figure in found if figure is not None)
 
@@ -137,3 +149,72 @@ def _recovery(found: Collected) -> Chart | None:
         axis="months after default",
         panels=(Panel(label="come back, %", traces=traces, from_zero=True),),
     )
+
+
+def _limits(found: LimitMonths) -> Chart | None:
+    def points(means: Sequence[float | None]) -> list[tuple[float, float]]:
+        return [(float(m), mean) for m, mean in zip(found.months, means, strict=True) if mean is not None]
+
+    traces = lines(
+        {"as first set": points(found.static_by_month), "changed month by month": points(found.dynamic_by_month)},
+        "month {x:g}: {y} on average",
+    )
+    if not traces:
+        return None
+    return Chart(
+        name="decide_limits",
+        title="Limits over the months",
+        description="Mean limit of held-out accounts that are not in default, where limits stay as they were first set "
+        "and where they follow risk and arrears with hysteresis.",
+        axis="month",
+        panels=(Panel(label="mean limit", traces=traces),),
+    )
+
+
+def _collected(found: Cash) -> Chart | None:
+    series = {
+        f"opened {name}": [(float(age), 100.0 * rate) for age, rate in enumerate(rates) if rate is not None]
+        for name, rates in found.collected_by_age.items()
+    }
+    traces = lines(series, "{x:g} months on book: {y} % of what was promised until then")
+    if not traces:
+        return None
+    return Chart(
+        name="decide_collected",
+        title="Collected of what was promised",
+        description="Cash that came in over what plans promised until then, by months on book and months of opening: "
+        "static pools. Above 100 % more has been paid than was due yet.",
+        axis="months on book",
+        panels=(Panel(label="collected, %", traces=traces),),
+    )
+
+
+def _waterfall(found: PoolSale, name: str) -> Chart | None:
+    paid = found.paid[name]
+    months = range(1, len(paid.bought_amount) + 1)
+
+    def of(amounts: Mapping[str, Sequence[float]]) -> dict[str, list[tuple[float, float]]]:
+        return {
+            tranche: [(float(month), _THOUSAND * value) for month, value in zip(months, values, strict=True)]
+            for tranche, values in amounts.items()
+        }
+
+    cash = {
+        tranche: [a + b for a, b in zip(values, paid.principal_amount[tranche], strict=True)]
+        for tranche, values in paid.interest_amount.items()
+    }
+    is_stressed = name != AS_IT_WENT
+    struck = "" if paid.triggered_month is None else f" The trigger strikes in month {paid.triggered_month}."
+    return Chart(
+        name="decide_waterfall_stressed" if is_stressed else "decide_waterfall",
+        title=f"Waterfall, {name}",
+        description="Paid to each tranche in each month after the sale (interest and principal), and what each is "
+        f"still owed; new loans are bought while the deal revolves.{struck}",
+        axis="months after the sale",
+        panels=(
+            Panel(label="paid, thousands", from_zero=True,
+                  traces=lines(of(cash | {"new loans": paid.bought_amount}), "month {x:g}: {y} thousand")),
+            Panel(label="still owed, thousands", from_zero=True,
+                  traces=lines(of(paid.outstanding_amount), "month {x:g}: {y} thousand")),
+        ),
+    )  # fmt: skip

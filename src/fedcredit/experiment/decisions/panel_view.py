@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from fedcredit.credit.approval import Terms
 from fedcredit.credit.early_warning import EarlyWarning
 from fedcredit.credit.provisioning import StagePolicy
+from fedcredit.experiment.decisions.months_view import cash_tables, limit_table, pool_table
 from fedcredit.experiment.decisions.panel import ProvisionedMonth, follow, provisions
 from fedcredit.experiment.decisions.panel_actions import Collected, RingReview, collections, ring_review
 from fedcredit.experiment.decisions.panel_alarms import BUCKET, EARLIER, NETWORK, RULE, Alarms, alarms
+from fedcredit.experiment.decisions.panel_cash import Cash, cash_of
+from fedcredit.experiment.decisions.panel_limits import LimitMonths, limits_over_months
+from fedcredit.experiment.decisions.panel_pool import PoolSale, sell_pool
 from fedcredit.experiment.decisions.rescoring import Progress, Rescored
 from fedcredit.experiment.spec import MarketPortfolio
 from fedcredit.experiment.wording import ABSENT, Table, readable
@@ -20,8 +24,11 @@ class Months:
     """Everything that a run decides month after month."""
 
     alarms: Alarms
+    limits: LimitMonths
     provisions: tuple[ProvisionedMonth, ...]
+    cash: Cash
     collections: Collected
+    pool: PoolSale
     rings: RingReview
 
 
@@ -34,8 +41,9 @@ def months_of(run: Rescored, *, terms: Terms | None = None, progress: Progress |
         progress: told the stage, the steps done and the steps there are.
 
     Returns:
-        Alarms over all months; provisions at the experiment's snapshot months, half a year before and after them, and
-        where a named shock begins; collections at the first snapshot month; the ring review.
+        Alarms and limits over all months; provisions at the experiment's snapshot months, half a year before and after
+        them, and where a named shock begins; cash of all months; collections and a sold pool at the first snapshot
+        month; the ring review.
 
     Raises:
         InputError: if the run is on other loans.
@@ -47,31 +55,44 @@ def months_of(run: Rescored, *, terms: Terms | None = None, progress: Progress |
     around = looked_at | {month + step for month in looked_at for step in (-6, 6)}
     if portfolio.shock != "none":
         around |= {portfolio.shock_month - 13, portfolio.shock_month - 1, portfolio.shock_month}
+    used = terms or Terms()
     return Months(
         alarms=alarms(followed),
+        limits=limits_over_months(followed, terms=used),
         provisions=tuple(
             provisions(
                 followed,
                 months=sorted(around),
-                lgd_rate=(terms or Terms()).lgd_rate,
+                lgd_rate=used.lgd_rate,
                 policy=StagePolicy(),
             )
         ),
+        cash=cash_of(followed),
         collections=collections(run, followed, month=min(looked_at)),
+        pool=sell_pool(followed, month=min(looked_at)),
         rings=ring_review(followed.market),
     )
 
 
-def month_tables(found: Months) -> list[Table]:
+def month_parts(found: Months) -> list[tuple[str, list[Table]]]:
     """Lay the months out.
 
     Args:
         found: the decisions.
 
     Returns:
-        Early warning, provisions, collections and rings.
+        What is decided, and its tables: early warning, limits, provisions, promised and collected cash, collections, a
+        sold pool, and rings.
     """
-    return [_alarms(found.alarms), _provisions(found.provisions), _collections(found.collections), _rings(found.rings)]
+    return [
+        ("Early warning", [_alarms(found.alarms)]),
+        ("Limits", [limit_table(found.limits)]),
+        ("Provisions", [_provisions(found.provisions)]),
+        ("Promised and collected", cash_tables(found.cash)),
+        ("Collections", [_collections(found.collections)]),
+        ("A sold pool", [pool_table(found.pool)]),
+        ("Fraud rings", [_rings(found.rings)]),
+    ]
 
 
 def _alarms(found: Alarms) -> Table:
@@ -89,7 +110,7 @@ def _alarms(found: Alarms) -> Table:
         )
 
     fewer = []
-    for share, ways in found.at_fewer.items():
+    for share, ways in ((float(text), ways) for text, ways in found.at_fewer.items()):
         fewer.append(row(RULE, found.by_rule, chance=share))
         fewer += [row(f"{name}, {100 * share:g} %", told) for name, told in ways.items()]
     return Table(

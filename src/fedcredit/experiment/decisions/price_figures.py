@@ -125,6 +125,7 @@ def _break_even(found: PriceOfPrivacy, by: By) -> Rows | None:
                 place=0,
                 values=[item.epsilon for item in items],
                 intervals=[None] * len(items),
+                kind="bars",
             )
         ],
         plain=[f"group no. {number}" for number in range(1, len(items) + 1)],

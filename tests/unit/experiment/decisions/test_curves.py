@@ -40,18 +40,18 @@ def test_the_true_pd_earns_most_where_its_own_cut_off_is() -> None:
 
 
 def test_losses_of_a_large_even_pool_are_those_of_the_closed_form() -> None:
-    """300 equal loans over 4,000 draws; quantiles within four standard errors of a binomial pool."""
-    pd, amount, policy = np.full(3000, 0.03), np.ones(3000), LendingPolicy()
+    """800 equal loans, 2,000 draws: quantiles passed by at least 40 draws are within 20 % of the limit's."""
+    pd, amount, policy = np.full(800, 0.03), np.ones(800), LendingPolicy()
     losses = simulated_losses(
-        pd, np.full(3000, 0.75), amount, rho=policy.rho, num_draws=4000, generator=np.random.default_rng(5)
+        pd, np.full(800, 0.75), amount, rho=policy.rho, num_draws=2000, generator=np.random.default_rng(5)
     )
     curve = loss_curve(pd, amount, losses, policy=policy)
     assert curve is not None
     assert list(curve.large_pool_rate) == sorted(curve.large_pool_rate)
     for chance, exact, found in zip(curve.exceeded, curve.large_pool_rate, curve.simulated_rate, strict=True):
-        if chance * 4000 >= 40:
-            assert found == pytest.approx(exact, rel=0.15), chance
-        if chance * 4000 < 1:
+        if chance * 2000 >= 40:
+            assert found == pytest.approx(exact, rel=0.2), chance
+        if chance * 2000 < 1:
             assert found is None
 
 
