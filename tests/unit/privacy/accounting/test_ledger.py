@@ -15,13 +15,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from fedcredit.errors import InputError
 from fedcredit.privacy.accounting.accountants import epsilon, quick_epsilon
-from fedcredit.privacy.accounting.chain import GENESIS, seal
-from fedcredit.privacy.accounting.events import GaussianSteps, merge
+from fedcredit.privacy.accounting.chain import GENESIS, BrokenLedgerError, seal
+from fedcredit.privacy.accounting.events import Event, GaussianSteps, for_rows, merge
 from fedcredit.privacy.accounting.ledger import (
+    LEDGER_FOLDER,
     NoiseDrawsError,
     PrivacyLedger,
     Release,
     ledger_path,
+    ledgers_in,
     read_ledger,
 )
 
@@ -33,9 +35,7 @@ def opened(path: Path, **changes: str) -> PrivacyLedger:
     return PrivacyLedger.open(path, **arguments)
 
 
-def release(
-    server_round: int, *, name: str = "federation", digest: str = "d0", event: GaussianSteps = EPOCH
-) -> Release:
+def release(server_round: int, *, name: str = "federation", digest: str = "d0", event: Event = EPOCH) -> Release:
     return Release(name=name, server_round=server_round, event=event, digest=digest)
 
 
@@ -61,6 +61,32 @@ def test_epsilon_composes_over_rounds_and_over_closing_and_reopening(path: Path,
     assert events == (EPOCH.times(rounds),)
     assert quick_epsilon(events, delta=1e-5).value == pytest.approx(renyi, abs=0.02)
     assert epsilon(events, delta=1e-5).value <= quick_epsilon(events, delta=1e-5).value
+
+
+@pytest.mark.parametrize("intent", [0, 1, 3, 4, -1])
+def test_a_commit_of_a_line_that_is_no_intent_is_a_line_that_cannot_be_trusted(path: Path, intent: int) -> None:
+    ledger = opened(path)
+    ledger.intend(release(1))
+    body = {"kind": "commit", "intent": intent, "num_noise_draws": EPOCH.num_steps}
+    with path.open("ab") as file:
+        file.write(seal(body, previous=ledger.head)[0])
+    with pytest.raises(BrokenLedgerError, match="line 3 is not a line of this format"):
+        read_ledger(path)
+
+
+def test_an_event_about_several_loans_of_a_borrower_is_read_back_as_it_was_charged(path: Path) -> None:
+    event = for_rows(EPOCH, 3)
+    opened(path).intend(release(1, event=event))
+    assert read_ledger(path).events() == (event,)
+
+
+def test_the_settled_head_is_that_of_the_last_line_and_the_folder_lists_every_ledger(tmp_path: Path) -> None:
+    paths = [ledger_path(tmp_path / LEDGER_FOLDER, name) for name in ("First Bank", "Second Bank")]
+    for path in paths:
+        ledger = opened(path, institution="First Bank" if path == paths[0] else "Second Bank")
+        ledger.intend(release(1))
+        assert ledger.settled_head() == ledger.head == read_ledger(path).head
+    assert ledgers_in(tmp_path) == sorted(paths)
 
 
 def test_resumed_run_leaves_the_same_bytes_as_an_uninterrupted_one(path: Path, tmp_path: Path) -> None:
