@@ -20,6 +20,11 @@ class Equivalent:
 
 EQUIVALENT = (
     Equivalent(
+        file="privacy/cap.py",
+        shown="low, stride = at_least, max(1, at_least // 16)  ->  low, stride = at_least, max(2, at_least // 16)",
+        reason="the first stride of a search that doubles it and then halves: the same largest count at any stride",
+    ),
+    Equivalent(
         file="training/clipped_sums.py",
         shown='return self.norms.flatten(1).numpy() if self.norms.device.type == "cpu" else None  ->  return None',
         reason="the caller then copies the norms to the host, where they lie already: the same values",

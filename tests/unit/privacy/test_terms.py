@@ -163,3 +163,10 @@ def test_what_weights_cost_is_said_once() -> None:
     budgets = "privacy.budgets={bank_b: 1}"
     assert any("noise of the strictest lenders" in line for line in remarks(experiment(budgets)))
     assert any("count for little" in line for line in remarks(experiment(budgets, BY_NOISE)))
+
+
+def test_a_delta_that_gives_a_loan_away_is_refused_unless_one_only_looks() -> None:
+    described = experiment("privacy.target_delta=.01")
+    with pytest.raises(InputError, match="target_delta"):
+        agree(described, LOANS)
+    assert agree(described, LOANS, allow_any_delta=True).plan.target_delta == 0.01

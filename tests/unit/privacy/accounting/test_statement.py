@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -188,3 +189,11 @@ def test_ledgers_without_any_event_are_refused_and_one_idle_lender_is_not() -> N
 def test_no_lender_is_refused() -> None:
     with pytest.raises(ValueError, match="ledgers is empty"):
         stated({})
+
+
+def test_a_figure_of_three_digits_is_told_as_it_is_and_any_more_is_rounded_up() -> None:
+    statement = stated({"a": [RUNNING_EXAMPLE]})
+    for value, told in ((1.234, "1.234"), (0.125, "0.125"), (1.2341, "1.235"), (6.0, "6.000")):
+        bound = replace(statement.worst, value=value)
+        line = statement_lines(replace(statement, worst=bound, per_lender={"a": bound}))[0]
+        assert line == f"epsilon {told} for a borrower with one loan at one lender"
