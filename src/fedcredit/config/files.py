@@ -85,10 +85,22 @@ def _read_experiment(name: str, paths: Sequence[Path]) -> DictConfig:
             raise InputError(f"experiments={name}: {' and '.join(map(str, paths))} differ; rename one of them")
         return _scanned(name, origin, texts.pop())
     except InputError as error:
-        return OmegaConf.create({REFUSED: str(error)})
+        return OmegaConf.create({REFUSED: sealed(str(error))})
+
+
+def sealed(text: str) -> str:
+    """Write a refusal so that nothing of the file which it quotes is a reference that would be resolved."""
+    return text.encode("utf-8", "backslashreplace").hex()
+
+
+def unsealed(text: str) -> str:
+    """Read what `sealed` wrote."""
+    return bytes.fromhex(text).decode()
 
 
 def _text(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"{path}: is not a plain file")
     try:
         with path.open("rb") as file:
             return file.read(scan.MAX_BYTES + 1).decode("utf-8")
@@ -102,6 +114,6 @@ def _scanned(name: str, origin: str, text: str) -> DictConfig:
     try:
         parsed = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise InputError(f"{origin}: not valid: {' '.join(str(error).split())}") from None
+        raise InputError(f"{origin}: not valid: {scan.what_is_wrong(error)}") from None
     content = scan.check_content(parsed, origin=origin, study=name.split("/")[0], groups=config_groups())
     return OmegaConf.create({**content, "name": name})
