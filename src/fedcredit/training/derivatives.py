@@ -41,7 +41,7 @@ class Factors:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Activation:
+class Activation:
     """An activation and its derivative, both in given memory; ``from_output`` if the derivative needs that alone."""
 
     apply: Callable[[torch.Tensor, torch.Tensor], object]
@@ -49,18 +49,18 @@ class _Activation:
     from_output: bool
 
 
-_ACTIVATIONS: Mapping[str, _Activation] = {
-    "relu": _Activation(
+ACTIVATIONS: Mapping[str, Activation] = {
+    "relu": Activation(
         apply=lambda product, out: out.relu_(),
         derive=lambda gradient, output: _aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient),
         from_output=True,
     ),
-    "tanh": _Activation(
+    "tanh": Activation(
         apply=lambda product, out: out.tanh_(),
         derive=lambda gradient, output: _aten.tanh_backward.grad_input(gradient, output, grad_input=gradient),
         from_output=True,
     ),
-    "gelu": _Activation(
+    "gelu": Activation(
         apply=lambda product, out: _aten.gelu.out(product, out=out),
         derive=lambda gradient, product: _aten.gelu_backward.grad_input(gradient, product, grad_input=gradient),
         from_output=False,
@@ -183,7 +183,7 @@ class Derivatives:
         """
         self._network = network
         self._parameters = parameters
-        self._activation = _ACTIVATIONS[network.activation]
+        self._activation = ACTIVATIONS[network.activation]
         self._capacity = capacity
         layers = () if network.layer_norm else network.layers
         widths = (network.num_features, *(to_columns(width) for width in network.hidden))
