@@ -11,7 +11,7 @@ lenders would add to those trees, and ``oracle`` is the true PD.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fedcredit.credit.discrimination import auc
 from fedcredit.data.contract import ContractTable, draw_up
 from fedcredit.data.institution import Loans
+from fedcredit.data.kept import computed, digest_of
 from fedcredit.experiment.direct import Participant, server_rule, train_directly
 from fedcredit.experiment.prepare import Prepared, initial_network, local_settings, predict_pd, trainer_name
 from fedcredit.experiment.rivals import (
@@ -227,6 +228,10 @@ def _pooled_network(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) ->
 
 
 def _pooled_logistic(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
+    return _shared("pooled_logistic", prepared, None, lambda: _logistic(prepared))
+
+
+def _logistic(prepared: Prepared) -> Scores:
     from sklearn.linear_model import LogisticRegression
 
     loans = pool(prepared)
@@ -237,11 +242,22 @@ def _pooled_logistic(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -
     }
 
 
+def _shared(name: str, prepared: Prepared, key: Hashable, train: Callable[[], Scores]) -> Scores:
+    """Train what depends on the lenders' loans and ``key`` alone; the next arm on the same lenders shares it."""
+    names = tuple(lender.name for lender in prepared.institutions)
+    rows = [loans.rows for lender in prepared.institutions for loans in (lender.train, lender.test)]
+    scores = computed(prepared.portfolio, f"reference.{name}", (names, digest_of(*rows), key), train)
+    for pd in scores.values():
+        pd.flags.writeable = False
+    return scores
+
+
 def _pooled_trees(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
     """Boost trees on the table's own columns, not on the encoding made for a private network."""
     from fedcredit.data.encoding import raw_matrix
 
-    return _trees(prepared, *raw_matrix(prepared.portfolio))
+    seed = prepared.experiment.seed
+    return _shared("pooled_trees", prepared, seed, lambda: _trees(prepared, *raw_matrix(prepared.portfolio)))
 
 
 def _joined_trees(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
@@ -252,7 +268,8 @@ def _joined_trees(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> S
     matrix, categorical = raw_matrix(prepared.portfolio)
     elsewhere = held_elsewhere(prepared)
     kinds = np.concatenate([categorical, np.zeros(elsewhere.shape[1], dtype=np.bool_)])
-    return _trees(prepared, np.hstack([matrix, elsewhere]), kinds)
+    key = (prepared.experiment.seed, digest_of(elsewhere))
+    return _shared("joined_trees", prepared, key, lambda: _trees(prepared, np.hstack([matrix, elsewhere]), kinds))
 
 
 def _oracle(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
