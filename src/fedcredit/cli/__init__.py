@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 import typer
 
-from fedcredit.cli import attacking, deciding, ledgers, reproducing, studies, tables, tuning, watching
+from fedcredit.cli import attacking, deciding, ledgers, reproducing, studies, tables, tuning, using, watching
 from fedcredit.cli.words import DONE, FAILED, INTERRUPTED, MISTAKE, composed, console
 from fedcredit.errors import InputError, RunFailedError, crash_message
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fedcredit.experiment.sweep import Launcher, SweepResult
 
 _RESUME = {"--resume": True, "--no-resume": False}
-_BY_HELP = "kind, lender: against the true PD; rival: references at equal epsilon; rare: few defaults; ring: fraud"
+_BY_HELP = "kind, lender, level, vertical: against the true PD; rival: at equal epsilon; rare: few defaults; ring"
 
 
 class Grouping(StrEnum):
@@ -30,6 +30,8 @@ class Grouping(StrEnum):
 
     KIND = "kind"
     LENDER = "lender"
+    LEVEL = "level"
+    VERTICAL = "vertical"
     RIVAL = "rival"
     RARE = "rare"
     RING = "ring"
@@ -55,6 +57,9 @@ app.command(help=deciding.PRICE_HELP)(deciding.price)
 app.command(help=deciding.CHURN_HELP)(deciding.churn)
 app.command(help=tuning.HELP)(tuning.tune)
 app.command(help=watching.HELP)(watching.watch)
+app.command(help=using.SCORE_HELP)(using.score)
+app.command(help=using.EXPORT_HELP)(using.export)
+app.command(help=using.PASSPORT_HELP)(using.passport)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

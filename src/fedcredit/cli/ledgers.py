@@ -15,7 +15,7 @@ ledger_app = typer.Typer(help="What runs have spent: show, verify or export thei
 @ledger_app.command(name="show", help="Print releases, events and epsilon of each lender's ledger.")
 def show_ledgers(
     place: Annotated[Path, typer.Argument(help="a results folder, or a ledger file")],
-    delta: Annotated[float | None, typer.Option(help="the run's own by default; 1e-6 for a ledger file")] = None,
+    delta: Annotated[float | None, typer.Option(help="by default that of the runs in the ledgers")] = None,
 ) -> None:
     """Print a table of what ledgers say."""
     from fedcredit.experiment.ledger_view import show_table
@@ -27,7 +27,7 @@ def show_ledgers(
 @ledger_app.command(name="verify", help="Check ledgers line by line; exit code 1 names the first bad line of each.")
 def verify(place: Annotated[Path, typer.Argument(help="a results folder, or a ledger file")]) -> int:
     """Verify ledgers and say which line is the first bad one."""
-    from fedcredit.experiment.ledger_view import ledger_files, verify_ledgers
+    from fedcredit.experiment.ledger_files import ledger_files, verify_ledgers
 
     verdicts = verify_ledgers(ledger_files(place))
     for verdict in verdicts:
@@ -41,7 +41,8 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="json instead of csv")] = False,
 ) -> None:
     """Print the lines of ledgers."""
-    from fedcredit.experiment.ledger_view import export_csv, export_json, ledger_files, read_ledgers
+    from fedcredit.experiment.ledger_export import export_csv, export_json
+    from fedcredit.experiment.ledger_files import ledger_files, read_ledgers
 
     ledgers = read_ledgers(ledger_files(place))
     typer.echo((export_json if as_json else export_csv)(ledgers), nl=False)

@@ -7,7 +7,7 @@ import pytest
 
 from fedcredit.config import compose
 from fedcredit.data import kept
-from fedcredit.experiment import references
+from fedcredit.experiment import open_references
 from fedcredit.experiment.prepare import prepare
 from fedcredit.experiment.references import run_reference
 from fedcredit.experiment.spec import Reference
@@ -31,13 +31,13 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     kept._tables.clear()
     trained: list[str] = []
     for name in ("_trees", "_logistic"):
-        own = getattr(references, name)
+        own = getattr(open_references, name)
 
         def counted(*given: object, name: str = name, own: object = own) -> object:
             trained.append(name)
             return own(*given)  # type: ignore[operator]
 
-        monkeypatch.setattr(references, name, counted)
+        monkeypatch.setattr(open_references, name, counted)
     return trained
 
 

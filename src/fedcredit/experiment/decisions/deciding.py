@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.credit.approval import Approval, CutOff, SwapSet, accept, approve, swap_set
-from fedcredit.credit.concentration import basel_correlation, herfindahl, simulated_losses, tail_contributions
+from fedcredit.credit.concentration import (
+    LossDistribution,
+    basel_correlation,
+    herfindahl,
+    simulated_losses,
+    tail_contributions,
+)
 from fedcredit.credit.lending import BASIS_POINTS, Lending, LendingPolicy, lend
 from fedcredit.credit.level import Level, level_of
 from fedcredit.credit.limits import LimitPolicy
@@ -22,6 +28,7 @@ from fedcredit.credit.scored import Scored
 from fedcredit.credit.securitisation import tranche_losses_of
 from fedcredit.data.segments import segments_of
 from fedcredit.errors import InputError
+from fedcredit.experiment.decisions.curves import LossCurve, ProfitCurve, loss_curve, profit_curve, truth_or_outcome
 from fedcredit.experiment.decisions.limiting import limits_of
 from fedcredit.experiment.decisions.price_of_privacy import epsilon_of_run
 from fedcredit.experiment.decisions.rescoring import (
@@ -92,6 +99,9 @@ class Decided:
         tail_loss_bp: the .999 quantile of their simulated loss.
         tranche_loss_bp: tranche -> expected loss in a large even pool.
         simulated_tranche_loss_bp: the same by simulation of the pool's own loans.
+        attachment_rate: tranche -> the loss of the pool from which on it loses.
+        profit_curves: profit by approval rate, of the shared network and of each lender's own.
+        loss_curve: loss of the approved loans by how likely it is to be passed; ``None`` for an empty pool.
     """
 
     name: str
@@ -107,6 +117,9 @@ class Decided:
     tail_loss_bp: float
     tranche_loss_bp: Mapping[str, float]
     simulated_tranche_loss_bp: Mapping[str, float]
+    attachment_rate: Mapping[str, float]
+    profit_curves: tuple[ProfitCurve, ...]
+    loss_curve: LossCurve | None
 
 
 def decide(
@@ -150,16 +163,18 @@ def decide(
     }
     pd, default = _joined(test, names)
     amount = np.concatenate([amounts[name] for name in names])
-    truth = truth_of(run)
-    portfolio = lend(
-        pd,
-        default,
-        amount,
-        policy=rules,
-        true_pd=None if truth is None else np.concatenate([truth[name] for name in names]),
-    )
+    known = truth_of(run)
+    truth = None if known is None else np.concatenate([known[name] for name in names])
+    portfolio = lend(pd, default, amount, policy=rules, true_pd=truth)
     chosen = accept(pd, CutOff(terms=rules.terms))
-    simulated = _simulated(run, pd[chosen], amount[chosen], rules)
+    losses = _simulated(run, pd[chosen], amount[chosen], rules)
+    rankings = {"shared": pd} | ({"alone": _joined(alone, names)[0]} if alone else {})
+    curves = (
+        profit_curve(
+            model, ranked, truth_or_outcome(truth, default), amount, terms=rules.terms, is_true=truth is not None
+        )
+        for model, ranked in rankings.items()
+    )
     return Decided(
         name=run.record.name,
         fingerprint=run.record.fingerprint,
@@ -170,10 +185,13 @@ def decide(
         lenders=lenders,
         portfolio=portfolio,
         concentration=_concentration(run, names, pd, amount, chosen, rules),
-        expected_loss_bp=simulated[0],
-        tail_loss_bp=simulated[1],
+        expected_loss_bp=0.0 if losses is None else BASIS_POINTS * losses.expected_loss_rate,
+        tail_loss_bp=0.0 if losses is None else BASIS_POINTS * losses.quantile_rate(TAIL),
         tranche_loss_bp=portfolio.tranche_loss_bp,
-        simulated_tranche_loss_bp=simulated[2],
+        simulated_tranche_loss_bp=_tranches(losses, rules),
+        attachment_rate={name: low for name, (low, _) in rules.deal.attachments().items()},
+        profit_curves=tuple(curve for curve in curves if curve is not None),
+        loss_curve=loss_curve(pd[chosen], amount[chosen], losses, policy=rules),
     )
 
 
@@ -262,13 +280,11 @@ def _spread(pd: Floats, amount: Floats, labels: NDArray[np.str_], rules: Lending
     )
 
 
-def _simulated(
-    run: Rescored, pd: Floats, amount: Floats, rules: LendingPolicy
-) -> tuple[float, float, dict[str, float]]:
+def _simulated(run: Rescored, pd: Floats, amount: Floats, rules: LendingPolicy) -> LossDistribution | None:
     if not amount.sum() > 0.0:
-        return 0.0, 0.0, {}
+        return None
     stream = public_stream(seed=run.prepared.experiment.seed, purpose="decisions.losses")
-    losses = simulated_losses(
+    return simulated_losses(
         pd,
         np.full(pd.size, rules.terms.lgd_rate),
         amount,
@@ -276,12 +292,13 @@ def _simulated(
         num_draws=NUM_DRAWS,
         generator=np.random.Generator(np.random.Philox(key=stream.key0 | stream.key1 << 32 | stream.tag << 64)),
     )
-    tranches = tranche_losses_of(rules.deal, losses.losses_amount / losses.exposure_amount)
-    return (
-        BASIS_POINTS * losses.expected_loss_rate,
-        BASIS_POINTS * losses.quantile_rate(TAIL),
-        {name: BASIS_POINTS * float(values.mean()) for name, values in tranches.items()},
-    )
+
+
+def _tranches(losses: LossDistribution | None, rules: LendingPolicy) -> dict[str, float]:
+    if losses is None:
+        return {}
+    found = tranche_losses_of(rules.deal, losses.losses_amount / losses.exposure_amount)
+    return {name: BASIS_POINTS * float(values.mean()) for name, values in found.items()}
 
 
 def _joined(scored: Mapping[str, Scored], names: list[str]) -> tuple[Floats, NDArray[np.bool_]]:

@@ -1,4 +1,4 @@
-"""A run's network month after month on the simulated market: alarms and provisions against what then happened.
+"""A run's network month after month on the simulated market: its scores, and provisions against what was then lost.
 
 The market of the experiment is simulated again with its whole history. At the end of every month that has six months
 behind and twelve ahead, the network scores the accounts of borrowers held out by key, from what lenders see then; each
@@ -13,16 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.credit.calibration import shift_logits
-from fedcredit.credit.early_warning import (
-    EARLY_MONTHS,
-    NEVER,
-    AlarmPolicy,
-    EarlyWarning,
-    early_warning,
-    first_alarms,
-    first_late_months,
-)
+from fedcredit.credit.calibration import own_intercept, shift_logits
 from fedcredit.credit.loans import Floats
 from fedcredit.credit.provisioning import (
     DETERIORATED,
@@ -45,8 +36,7 @@ from fedcredit.experiment.prepare import predict_pd
 from fedcredit.experiment.spec import MarketPortfolio
 
 EFFECTIVE_RATE = 0.12
-_DAYS = 30
-_NO_GROWTH = 1e6
+_DAYS, _FEW = 30, 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,6 +48,8 @@ class Followed:
         months: that were looked at the end of, rising, ``[months]``.
         account: places of the accounts in the market, ``[accounts]``.
         pd: within 12 months, at the lender's own level, ``[months, accounts]``; 0 where an account is not watched.
+        pd_by_bucket: the same at the lender's own level of each bucket, which the network does not see.
+        bucket: C, M1, M2, M3 or D as 0 to 4, negative where an account is not watched, ``[months, accounts]``.
         is_watched: owes something, is six months old and at most in M2, ``[months, accounts]``.
         lender: names, ``[accounts]``.
         kind: of the lender, ``[accounts]``.
@@ -67,29 +59,11 @@ class Followed:
     months: NDArray[np.int64]
     account: NDArray[np.int64]
     pd: Floats
+    pd_by_bucket: Floats
+    bucket: NDArray[np.int8]
     is_watched: NDArray[np.bool_]
     lender: NDArray[np.str_]
     kind: NDArray[np.str_]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Alarms:
-    """Early warning by the network, beside the rule "enters M1".
-
-    Attributes:
-        by_policy: alarms of the policy.
-        at_equal_alarms: alarms by threshold alone, chosen so that there are as many as the rule raises.
-        by_rule: the rule.
-        threshold_rate: that of ``at_equal_alarms``, a three-month hazard.
-        early_beyond_rule_rate: share of defaults that ``at_equal_alarms`` foretells three months before and the rule
-            does not; ``None`` without a default.
-    """
-
-    by_policy: EarlyWarning
-    at_equal_alarms: EarlyWarning
-    by_rule: EarlyWarning
-    threshold_rate: float
-    early_beyond_rule_rate: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,15 +130,65 @@ def follow(run: Rescored, *, progress: Progress | None = None) -> Followed:
     kept = np.flatnonzero(watched.any(axis=0))
     lenders = market.settings.lenders
     own = market.accounts.lender[kept]
+    names = np.array([lender.name for lender in lenders])[own]
+    pd, is_watched = pds[:, kept].astype(np.float64), watched[:, kept]
+    bucket = np.where(is_watched, market.history.panel.bucket[months][:, kept], np.int8(-1))
     return Followed(
         market=market,
         months=months,
         account=kept,
-        pd=pds[:, kept].astype(np.float64),
-        is_watched=watched[:, kept],
-        lender=np.array([lender.name for lender in lenders])[own],
+        pd=pd,
+        pd_by_bucket=_at_bucket_levels(pd, bucket, names, bucket_shifts(run, market, shifts)),
+        bucket=bucket,
+        is_watched=is_watched,
+        lender=names,
         kind=np.array([lender.kind for lender in lenders])[own],
     )
+
+
+def bucket_shifts(run: Rescored, market: Market, shifts: Mapping[str, float]) -> dict[str, Floats]:
+    """Fit each lender's level in each bucket, on its training and validation loans and inside.
+
+    The columns that the network sees say whether a borrower was late in the last six months, not whether she is now.
+
+    Args:
+        run: the run.
+        market: its market.
+        shifts: lender -> own intercept.
+
+    Returns:
+        Lender -> what is added to the log-odds in C, M1 and M2, beyond the own intercept; 0 where a bucket holds
+        fewer than 5 loans of either outcome.
+    """
+    portfolio, found = run.prepared.portfolio, {}
+    account, month = (portfolio.column(name).astype(np.int64) for name in ("account", "snapshot_month"))
+    bucket = market.history.panel.bucket[month, account]
+    for institution in run.prepared.institutions:
+        own = np.zeros(M2 + 1)
+        parts = (institution.train, institution.validation)
+        pd = np.concatenate(
+            [predict_pd(run.prepared, run.prepared.network, run.parameters, part.features) for part in parts]
+        )
+        pd = shift_logits(pd, shifts.get(institution.name, 0.0))
+        default = np.concatenate([part.default for part in parts]).astype(np.bool_)
+        where = bucket[np.concatenate([part.rows for part in parts])]
+        for state in range(M2 + 1):
+            there = where == state
+            if min(np.count_nonzero(default[there]), np.count_nonzero(~default[there])) >= _FEW:
+                own[state] = own_intercept(pd[there], default[there]) or 0.0
+        found[institution.name] = own
+    return found
+
+
+def _at_bucket_levels(
+    pd: Floats, bucket: NDArray[np.int8], lender: NDArray[np.str_], shifts: Mapping[str, Floats]
+) -> Floats:
+    moved = pd.copy()
+    for name, own in shifts.items():
+        for state, shift in enumerate(own.tolist()):
+            there = (bucket == state) & (lender == name)[None, :]
+            moved[there] = shift_logits(pd[there], shift)
+    return moved
 
 
 def scored_snapshot(
@@ -191,46 +215,6 @@ def scored_snapshot(
         if shifts.get(name):
             pd[lender == name] = shift_logits(pd[lender == name], shifts[name])
     return held_out.column("account").astype(np.int64), pd, lender
-
-
-def alarms(followed: Followed, policy: AlarmPolicy | None = None) -> Alarms:
-    """Raise alarms from the three-month hazard and hold them against the rule "enters M1".
-
-    Args:
-        followed: the accounts.
-        policy: when to raise an alarm.
-
-    Returns:
-        Both, over the same accounts and months; defaults count up to the end of the market.
-    """
-    history, first = followed.market.history, int(followed.months[0])
-    hazard = 1.0 - (1.0 - followed.pd) ** 0.25
-    watched = followed.is_watched
-    bucket = np.where(watched, history.panel.bucket[followed.months][:, followed.account], -1)
-    when = history.default_month[followed.account].astype(np.int64)
-    default_month = np.where(when < followed.market.settings.num_months, when - first, NEVER)
-    until_end = np.zeros((followed.market.settings.num_months - first, watched.shape[1]), dtype=np.bool_)
-    until_end[: len(watched)] = watched
-
-    def judged(found: NDArray[np.int64]) -> EarlyWarning:
-        return early_warning(found, default_month, is_watched=until_end)
-
-    by_rule = first_late_months(bucket)
-    highest = np.where(watched, hazard, 0.0).max(axis=0)
-    num = int(np.count_nonzero(by_rule < NEVER))
-    threshold = float(np.sort(highest)[-num]) if 0 < num <= highest.size else 1.0
-    by_threshold = AlarmPolicy(threshold_rate=max(threshold, 1e-9), growth_factor=_NO_GROWTH)
-    by_hazard = first_alarms(hazard, watched, by_threshold)
-    ruled, found = judged(by_rule), judged(by_hazard)
-    beyond = (default_month - by_hazard >= EARLY_MONTHS) & ~(default_month - by_rule >= EARLY_MONTHS)
-    beyond &= (default_month < len(until_end)) & (default_month > np.argmax(watched, axis=0))
-    return Alarms(
-        by_policy=judged(first_alarms(hazard, watched, policy or AlarmPolicy())),
-        at_equal_alarms=found,
-        by_rule=ruled,
-        threshold_rate=threshold,
-        early_beyond_rule_rate=float(beyond.sum()) / ruled.num_defaults if ruled.num_defaults else None,
-    )
 
 
 def provisions(

@@ -31,7 +31,7 @@ def price_tables(found: PriceOfPrivacy, *, by: By = "kind") -> list[Table]:
     Returns:
         Five tables.
     """
-    prices = [price for price in found.prices if _is_shown(price.group, found, by)]
+    prices = [price for price in found.prices if is_shown(price.group, found, by)]
     return [
         _figures(prices, found),
         *(_differences(prices, found, against) for against in AGAINST),
@@ -145,7 +145,7 @@ def _break_even(found: PriceOfPrivacy, by: By) -> Table:
             ", ".join(f"{epsilon:g}" for epsilon in item.clearly_costs) or ABSENT,
         )
         for item in found.break_even
-        if _is_shown(item.group, found, by)
+        if is_shown(item.group, found, by)
     ]
     return Table(
         title="From which epsilon on federating pays, by profit of all that was asked for",
@@ -156,7 +156,8 @@ def _break_even(found: PriceOfPrivacy, by: By) -> Table:
     )
 
 
-def _is_shown(group: str, found: PriceOfPrivacy, by: By) -> bool:
+def is_shown(group: str, found: PriceOfPrivacy, by: By) -> bool:
+    """Say whether a group has rows: all lenders, and either kinds or single lenders."""
     return group == ALL or (group in found.kinds) == (by == "lender")
 
 
