@@ -78,6 +78,28 @@ def test_room_for_fewer_rows_than_a_batch_has_changes_the_sum_by_rounding_alone(
         assert summed(network, FEATURES, num_rows=num_rows, room="torch") == pytest.approx(whole, rel=0, abs=1e-12)
 
 
+@pytest.mark.parametrize(("num_rows", "most"), [(1, 64), (64, 64), (65, 128), (150, 192), (2048, 2048), (9999, 2048)])
+def test_a_batch_is_taken_in_whole_blocks_as_many_at_once_as_there_is_room_for(num_rows: int, most: int) -> None:
+    network, taken = NETWORKS["logistic"], list[slice]()
+    features = np.tile(FEATURES, (15, 1))
+
+    def lay(desk: Desk, rows: slice) -> None:
+        taken.append(rows)
+        assert desk.rows.view(-1, 5).shape[0] == 64 * -(-(rows.stop - rows.start) // 64)
+        desk.rows.view(-1, 5).zero_()[: rows.stop - rows.start] = torch.from_numpy(features[rows])
+        desk.labels.view(-1).zero_()
+
+    with torch.no_grad():
+        sums = ClippedSums(
+            network, torch.from_numpy(start(network)), clip=lambda squared: clip_factors(squared, 1.0), pos_weight=1.0,
+            num_rows=num_rows,
+        )  # fmt: skip
+        sums.of_rows(len(features), lay)
+    assert [(rows.start, rows.stop) for rows in taken] == [
+        (first, min(first + most, len(features))) for first in range(0, len(features), most)
+    ]
+
+
 # 1e13 and 1e20 are above 2**40, where rows leave their block; the gradients' norms stay below 2**100
 @pytest.mark.parametrize("size", [1e13, 1e20, 1e28])
 @in_each_room
