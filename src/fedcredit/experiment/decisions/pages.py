@@ -146,10 +146,11 @@ def price_page(found: PriceOfPrivacy, churned: Sequence[Churn], figures: Sequenc
             ("lenders", str(len({price.group for price in found.prices} - {ALL} - set(found.kinds.values())))),
         ),
         sections=(
+            Section(title="Before any figure is used", paragraphs=found.warnings),
             Section(title="Does federating pay?", figures=named("price_profit_alone", "price_profit_same"),
                     tables=(alone, same)),
             Section(title="Where it stops paying", figures=named("price_break_even"), tables=(break_even,)),
-            Section(title="What privacy costs", figures=named("price_profit_none", "price_capital"),
+            Section(title="What privacy costs", figures=named("price_profit_none", "price_capital", "price_early"),
                     tables=(none, *others)),
             Section(title="Decision churn", figures=named("price_churn"),
                     tables=(churn_table(churned, by=by),) if churned else ()),
@@ -198,7 +199,7 @@ def _headline(decided: Decided) -> list[tuple[str, str]]:
         ("expected loss, bp", ABSENT if book.expected_loss_bp is None else f"{book.expected_loss_bp:.0f}"),
         ("capital, bp", ABSENT if book.capital_bp is None else f"{book.capital_bp:.0f}"),
         ("lenders", str(len(decided.lenders))),
-        ("level", "own intercepts" if decided.is_at_own_level else "as released"),
+        ("level", decided.at.value),
     ]
 
 
