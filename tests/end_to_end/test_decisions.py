@@ -20,16 +20,17 @@ from fedcredit.cli import main
 from fedcredit.cli.recalibrating import with_commands
 from fedcredit.config import compose
 from fedcredit.credit.approval import Terms
-from fedcredit.credit.calibration import logits_of, shift_logits
+from fedcredit.credit.calibration import Recalibration, logits_of, shift_logits
 from fedcredit.credit.limits import LimitPolicy, limit_amounts
 from fedcredit.credit.provisioning import StagePolicy
 from fedcredit.credit.scored import Scored
 from fedcredit.data.market.application_columns import application_columns
 from fedcredit.errors import InputError
+from fedcredit.experiment.charged_record import ChargedRecord
 from fedcredit.experiment.decisions.beside_money import fairness_figures
 from fedcredit.experiment.decisions.churn import decision_churn, flipped
 from fedcredit.experiment.decisions.deciding import decide
-from fedcredit.experiment.decisions.levels import CHARGED_OVERRIDE, LevelAt, WrongLevelError, levelled
+from fedcredit.experiment.decisions.levels import LevelAt, WrongLevelError, levelled
 from fedcredit.experiment.decisions.limiting import incomes_of
 from fedcredit.experiment.decisions.panel import Followed, bucket_shifts, follow
 from fedcredit.experiment.decisions.panel_alarms import alarms
@@ -270,26 +271,28 @@ def test_a_wrong_level_is_no_matter_at_the_lenders_own(study: Path) -> None:
 
 
 def test_a_charged_correction_is_applied_where_the_run_released_one(
-    study: Path, credit_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = only(study, "no_privacy")
     assert main(["decide", str(folder), "--charged-level"]) == 2
     assert "evaluation.charged.recalibration.num_bins=8" in capsys.readouterr().err
     assert main(["decide", str(folder), "--charged-level", "--own-level"]) == 2
     assert "give one of them" in capsys.readouterr().err
-    run(compose(None, [*GERMAN, CHARGED_OVERRIDE, f"results_dir={tmp_path}"]), report=False)
-    opened = rescored(record_folders([tmp_path])[0])
-    charged = opened.record.charged
-    assert charged is not None
-    assert charged.line is not None
+    opened = rescored(folder)
     scores = scores_of(opened, opened.networks())
-    read = levelled(opened, scores, LevelAt.CHARGED)
-    for name, scored in read.test.items():
-        assert logits_of(scored.pd) == pytest.approx(
-            charged.line.intercept + charged.line.slope * logits_of(scores.test[name].pd)
-        )
-    with_offer = WrongLevelError("wrong", folder=opened.folder, has_charged=True)
-    assert f"decide {opened.folder} --charged-level --panel" in str(with_commands(with_offer, panel=True))
+    line = Recalibration(slope=0.8, intercept=-0.3)
+    shifts = {name: 0.5 if place else None for place, name in enumerate(sorted(scores.test))}
+    for charged in (ChargedRecord(noise_multiplier={}, line=line), ChargedRecord(noise_multiplier={}, shifts=shifts)):
+        released = replace(opened, record=replace(opened.record, charged=charged))
+        read = levelled(released, scores, LevelAt.CHARGED)
+        for name, scored in read.test.items():
+            logits = logits_of(scores.test[name].pd)
+            expected = logits + (shifts[name] or 0.0) if charged.line is None else -0.3 + 0.8 * logits
+            assert logits_of(scored.pd) == pytest.approx(expected)
+            assert read.shifts[name] == (0.0 if charged.line else shifts[name] or 0.0)
+    assert decide(released, at=LevelAt.CHARGED).lenders.keys() == shifts.keys()
+    with_offer = WrongLevelError("wrong", folder=folder, has_charged=True)
+    assert f"decide {folder} --charged-level --panel" in str(with_commands(with_offer, panel=True))
 
 
 def test_decide_prints_json_that_adds_up(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,10 +13,11 @@ from fedcredit.credit.fairness import FEW_GOODS
 from fedcredit.credit.scored import Scored
 from fedcredit.data.segments import segments_of
 from fedcredit.experiment.decisions.panel import Followed
-from fedcredit.experiment.decisions.panel_alarms import BUCKET, EARLIER, alarms
+from fedcredit.experiment.decisions.panel_alarms import BUCKET, EARLIER, RULE, alarms
 from fedcredit.experiment.decisions.rescoring import Rescored
 
 EARLY, AHEAD, LEAD = "early_rate", "ahead_rate", "lead_months"
+RULE_EARLY, RULE_AHEAD, PLAIN_EARLY = "rule_early_rate", "rule_ahead_rate", "plain_early_rate"
 GAP = "opportunity_gap."
 
 
@@ -29,7 +30,8 @@ def warning_figures(followed: Followed, lenders: Sequence[str]) -> dict[str, flo
 
     Returns:
         ``early_rate`` and ``ahead_rate`` (shares of defaults alarmed 3 and 6 months before) and ``lead_months`` (the
-        median); nothing without a default.
+        median); ``rule_early_rate`` and ``rule_ahead_rate`` of the rule; ``plain_early_rate`` without levels of
+        buckets; nothing without a default.
     """
     own = np.isin(followed.lender, list(lenders))
     part = replace(
@@ -48,6 +50,9 @@ def warning_figures(followed: Followed, lenders: Sequence[str]) -> dict[str, flo
     told = {
         EARLY: found.by_bucket_level.early_share_rate,
         AHEAD: found.alarmed_before[BUCKET][EARLIER] if found.alarmed_before else None,
+        RULE_EARLY: found.by_rule.early_share_rate,
+        RULE_AHEAD: found.alarmed_before[RULE][EARLIER] if found.alarmed_before else None,
+        PLAIN_EARLY: found.at_equal_alarms.early_share_rate,
         LEAD: found.by_bucket_level.median_lead_months,
     }
     return {name: value for name, value in told.items() if value is not None}
