@@ -27,10 +27,13 @@ PACKAGE = Path("src/fedcredit")
 KILLED, LIVES, TIMED_OUT = "killed", "LIVES", "killed by time"
 _ROOMS = ("privacy", "training")
 _ACCOUNTING = "tests/unit/privacy/accounting"
+_UNSEEDED = ("tests/statistical/test_unseeded_noise.py",)
 # Tests of a module beside those in its own place: each takes seconds.
 BESIDE: dict[str, tuple[str, ...]] = {
     "privacy/mechanism.py": ("tests/statistical/test_noise.py", "tests/unit/training/test_clipped_sums.py"),
     "privacy/sampling.py": ("tests/statistical/test_sampling.py",),
+    "privacy/entropy.py": _UNSEEDED,
+    "privacy/grid.py": _UNSEEDED,
     "privacy/reading.py": ("tests/oracles/test_reading.py",),
     "privacy/auditing/bounds.py": ("tests/statistical/test_audit.py",),
     "privacy/auditing/canaries.py": ("tests/statistical/test_audit.py",),
@@ -41,10 +44,18 @@ BESIDE: dict[str, tuple[str, ...]] = {
     "privacy/accounting/book.py": (f"{_ACCOUNTING}/test_ledger.py",),
     "privacy/accounting/chain.py": (f"{_ACCOUNTING}/test_ledger.py",),
     "privacy/accounting/opening.py": (f"{_ACCOUNTING}/test_ledger.py", f"{_ACCOUNTING}/test_dataset_ledger.py"),
+    "privacy/accounting/renyi.py": (f"{_ACCOUNTING}/test_accountants.py", "tests/oracles/test_epsilon.py"),
+    "privacy/accounting/dataset_ledger.py": (f"{_ACCOUNTING}/test_dataset_ledger_crashes.py",),
+    "privacy/accounting/run_ledger.py": (
+        f"{_ACCOUNTING}/test_dataset_ledger.py", f"{_ACCOUNTING}/test_dataset_ledger_crashes.py",
+    ),
     "privacy/accounting/releases.py": (f"{_ACCOUNTING}/test_ledger.py",),
+    "privacy/accounting/statement_wording.py": (
+        f"{_ACCOUNTING}/test_statement.py", f"{_ACCOUNTING}/test_holdings.py",
+    ),
     "privacy/accounting/storage.py": (
         f"{_ACCOUNTING}/test_ledger.py", f"{_ACCOUNTING}/test_ledger_crashes.py",
-        f"{_ACCOUNTING}/test_dataset_ledger.py",
+        f"{_ACCOUNTING}/test_dataset_ledger_crashes.py",
     ),
     "training/contract.py": ("tests/contracts/test_trainers.py",),
     "training/clipped_sums.py": ("tests/contracts/test_trainers.py",),
@@ -54,6 +65,7 @@ BESIDE: dict[str, tuple[str, ...]] = {
     "training/reference.py": ("tests/contracts/test_trainers.py",),
     "training/stepwise.py": ("tests/contracts/test_trainers.py",),
     "training/trainers.py": ("tests/contracts/test_trainers.py",),
+    "training/unseeded.py": _UNSEEDED,
     "training/vectorised.py": ("tests/contracts/test_trainers.py", "tests/unit/training/test_stepwise.py"),
 }  # fmt: skip
 _COMPILED_TESTS = ("tests/unit/training/test_compiled.py", "tests/contracts/test_trainers.py")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from fedcredit.cli.words import console
+from fedcredit.cli.words import DONE, FAILED, MISTAKE, console
 
 if TYPE_CHECKING:
     from fedcredit.experiment.record import RunRecord
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from fedcredit.experiment.sweep import Launcher, SweepResult
 
 T = TypeVar("T")
-DONE, FAILED, MISTAKE = 0, 1, 2
 COMPARE_HELP = "Compare arms over seeds: means, intervals, and paired differences against one of them."
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,18 @@ from fedcredit.data.schema_checks import Source, category_labels, encoded_names,
 _Vector = NDArray[np.float64]
 
 
-def encode(portfolio: Portfolio) -> NDArray[np.float32]:
+class Encodable(Protocol):
+    """Loans that can be encoded: a portfolio, or new loans without outcomes."""
+
+    @property
+    def schema(self) -> Schema:
+        """The public description of the loans."""
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a column, ``[loans]``, as a portfolio holds it."""
+
+
+def encode(portfolio: Encodable) -> NDArray[np.float32]:
     """Encode loans as network inputs; rows are capped in norm last.
 
     Each row x becomes ``x * min(1, cap / |x|)``, and rounding to float32 never takes it beyond the
@@ -108,7 +120,7 @@ def feature_names(schema: Schema) -> tuple[str, ...]:
     return tuple(name for feature in schema.features for name in encoded_names(feature, sources[feature.of]))
 
 
-def _numbers(portfolio: Portfolio) -> dict[str, _Vector]:
+def _numbers(portfolio: Encodable) -> dict[str, _Vector]:
     """Numbers and flags, imputed and clipped to their public ranges, then the derived columns."""
     numbers: dict[str, _Vector] = {}
     for column in portfolio.schema.columns:
@@ -122,7 +134,7 @@ def _numbers(portfolio: Portfolio) -> dict[str, _Vector]:
     return numbers
 
 
-def _texts(portfolio: Portfolio) -> dict[str, NDArray[np.str_]]:
+def _texts(portfolio: Encodable) -> dict[str, NDArray[np.str_]]:
     """Categories, with missing cells imputed and unlisted values as ``other``."""
     texts = {}
     for column in portfolio.schema.columns:
@@ -165,7 +177,7 @@ def _total(parts: list[_Vector]) -> _Vector:
 def _raw(
     feature: Feature,
     source: Source,
-    portfolio: Portfolio,
+    portfolio: Encodable,
     numbers: Mapping[str, _Vector],
     texts: Mapping[str, NDArray[np.str_]],
 ) -> list[_Vector]:

@@ -21,7 +21,7 @@ from fedcredit.data.institution import count_train_loans
 from fedcredit.data.tables import load_portfolio
 from fedcredit.errors import InputError
 from fedcredit.experiment.charged_plan import training_releases
-from fedcredit.experiment.ledger_view import ledger_files, read_ledgers
+from fedcredit.experiment.ledger_files import ledger_files, read_ledgers
 from fedcredit.experiment.prepare import local_settings
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.spec import Experiment, Sgd

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Charged, Experiment
 from fedcredit.privacy.accounting.calibration import unsampled_noise_beside
 from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge
 from fedcredit.privacy.accounting.releases import (
     ENCODING_RANGES,
+    FEDERATION,
     OWN_INTERCEPT,
     RECALIBRATION,
     TEST_HISTOGRAM,
     TRAIN,
     VALIDATION_HISTOGRAM,
+    check_release,
     parts_of,
 )
+from fedcredit.privacy.plan import PrivacyPlan
 
 _SHARE = 0.1
 
@@ -72,6 +77,28 @@ def training_releases(experiment: Experiment) -> Events:
         return ()
     noise = charged_noise(experiment)
     return merge(charged_event(multiplier) for name, multiplier in noise.items() if TRAIN in parts_of(name))
+
+
+def planned_releases(experiment: Experiment, plan: PrivacyPlan) -> dict[str, Callable[[str], Events]]:
+    """Say what the ledgers of a run will hold when all rounds and charged releases have been, references aside.
+
+    Args:
+        experiment: the experiment.
+        plan: its plan over the rounds that will run.
+
+    Returns:
+        Lender -> what its ledger will hold under a release's name.
+
+    Raises:
+        InputError: as `charged_noise`.
+    """
+    charged = {name: (charged_event(multiplier),) for name, multiplier in charged_noise(experiment).items()}
+    planned = {lender: {FEDERATION: (event,), **charged} for lender, event in plan.events.items()}
+
+    def held(lender: str) -> Callable[[str], Events]:
+        return lambda name: planned[lender].get(check_release(name), ())
+
+    return {lender: held(lender) for lender in planned}
 
 
 def charged_event(noise_multiplier: float) -> GaussianSteps:

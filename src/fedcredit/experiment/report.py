@@ -9,6 +9,7 @@ from pathlib import Path
 from fedcredit.errors import InputError
 from fedcredit.experiment.by_group import group_table
 from fedcredit.experiment.charged_wording import charged_tables
+from fedcredit.experiment.epsilon_by_round import spending_of
 from fedcredit.experiment.figures import Figure
 from fedcredit.experiment.looking import Cost, known_cost, looking_headline, looking_table
 from fedcredit.experiment.market_tables import beyond_tables
@@ -17,7 +18,6 @@ from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import arms_by_split, study_tables
 from fedcredit.experiment.review_tables import review_headline, review_tables
 from fedcredit.experiment.run_figures import run_figures
-from fedcredit.experiment.spending import spending_of
 from fedcredit.experiment.study import in_order
 from fedcredit.experiment.study_figures import study_figures
 from fedcredit.experiment.study_review import study_review_table

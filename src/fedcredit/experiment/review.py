@@ -183,7 +183,8 @@ def _drift(prepared: Prepared, parameters: NDArray[np.float32], pd: NDArray[np.f
     parts = [part for item in prepared.institutions for part in (item.train, item.validation)]
     before = np.concatenate([part.rows for part in parts])
     seen = predict_pd(prepared, prepared.network, parameters, np.concatenate([part.features for part in parts]))
-    score = population_stability(seen, pd, confidence=level)
+    borrower = prepared.portfolio.borrower
+    score = population_stability(seen, pd, confidence=level, borrowers=(borrower[before], borrower[rows]))
     columns = columns_drift(prepared.portfolio, before, rows, confidence=level)
     return Drift(num_reference=before.size, num_new=rows.size, confidence=level, score=score, columns=columns)
 
@@ -191,10 +192,11 @@ def _drift(prepared: Prepared, parameters: NDArray[np.float32], pd: NDArray[np.f
 def _columns_drift(portfolio: Portfolio, before: Rows, after: Rows, level: float) -> dict[str, Stability]:
     matrix, _ = computed(portfolio, "raw_matrix", None, lambda: raw_matrix(portfolio))
     columns = [c for c in portfolio.schema.columns if isinstance(c, NumberColumn | FlagColumn | CategoryColumn)]
+    borrowers = portfolio.borrower[before], portfolio.borrower[after]
     found = {}
     for place, column in enumerate(columns):
         compare = population_stability if isinstance(column, NumberColumn) else characteristic_stability
-        found[column.name] = compare(matrix[before, place], matrix[after, place], confidence=level)
+        found[column.name] = compare(matrix[before, place], matrix[after, place], confidence=level, borrowers=borrowers)
     return found
 
 

@@ -1,7 +1,7 @@
 """Models of a simulated market against its truth: what is left to find, and what was found of it.
 
-The truth is read here, after training, and by the references ``oracle`` and ``joined_trees``; nothing that
-trains the shared network can reach it. A test keeps it so.
+The truth is read here, after training, and by the references ``oracle``, ``joined_network`` and ``joined_trees``;
+nothing that trains the shared network can reach it. A test keeps it so.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.credit.calibration import own_intercept, shift_logits
 from fedcredit.credit.expected import (
     Foreseen,
     expected_auc,
@@ -21,7 +22,7 @@ from fedcredit.credit.expected import (
     true_slope_and_intercept,
 )
 from fedcredit.data.market.portfolio import market_truth
-from fedcredit.experiment.market_records import ALL, ORACLE, TruthFigures, TruthRecord
+from fedcredit.experiment.market_records import ALL, ORACLE, OWN_INTERCEPT, OWN_ORACLE, TruthFigures, TruthRecord
 from fedcredit.experiment.prepare import Prepared
 from fedcredit.experiment.spec import MarketPortfolio
 
@@ -78,13 +79,36 @@ def against_the_truth(prepared: Prepared, models: Mapping[str, Scores]) -> Truth
     for name, kind in kinds.items():
         groups.setdefault(kind, []).append(name)
     groups |= {name: [name] for name in kinds if name not in groups}
+    attainable = {OWN_ORACLE: truth_at_own_level(prepared)} if OWN_INTERCEPT in models else {}
     return TruthRecord(
         kinds=kinds,
         models={
             model: {group: figures(scores, truth, names) for group, names in groups.items()}
-            for model, scores in {**models, ORACLE: truth}.items()
+            for model, scores in {**models, **attainable, ORACLE: truth}.items()
         },
     )
+
+
+def truth_at_own_level(prepared: Prepared) -> dict[str, NDArray[np.float64]]:
+    """Return the true PD of every lender's test loans, moved by an intercept as a lender fits its own.
+
+    Who knew the true PD but for its level would learn that level from the same outcomes of training and validation
+    loans. What is off then is their luck.
+
+    Args:
+        prepared: a prepared experiment on a simulated market.
+
+    Returns:
+        Probabilities by lender, each ``[test loans]``.
+    """
+    truth = market_truth(_market(prepared)).pd.astype(np.float64)
+    found = {}
+    for lender in prepared.institutions:
+        seen = np.concatenate([lender.train.rows, lender.validation.rows])
+        shift = own_intercept(truth[seen], prepared.portfolio.default[seen])
+        own = truth[lender.test.rows]
+        found[lender.name] = own if shift is None else shift_logits(own, shift)
+    return found
 
 
 def lender_kinds(prepared: Prepared) -> dict[str, str]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fedcredit.model.network import BLOCK_ROWS, DefaultNetwork
 from fedcredit.privacy.mechanism import LARGEST_NORM
-from fedcredit.training.derivatives import Derivatives, Desk, Factors
+from fedcredit.training.derivatives import Derivatives, Desk, Factors, Loss
 
 _WIDE = torch.float64
 _MOST_BLOCKS = 32
@@ -96,6 +96,7 @@ class ClippedSums:
         *,
         clip: Clip,
         pos_weight: float,
+        focal_gamma: float = 0.0,
         num_rows: int,
     ) -> None:
         """Lay the memory out, on the device of the parameters.
@@ -106,13 +107,14 @@ class ClippedSums:
             clip: gives, from the squared norms of the loans' gradients, what each is multiplied with; 0 where the
                 gradient counts as zero.
             pos_weight: public weight of the loans that defaulted.
+            focal_gamma: public focusing of the focal loss; 0 is the cross-entropy.
             num_rows: rows of a batch there should be room for at once; public, and at most 2,048 are.
         """
         self._capacity = min(max(1, -(-num_rows // BLOCK_ROWS)), _MOST_BLOCKS)
         self._network = network
         self._device = parameters.device
         self._clip = clip
-        self._pos_weight = pos_weight
+        self._loss = Loss(pos_weight=pos_weight, focal_gamma=focal_gamma)
         self._derivatives = Derivatives(network, parameters, capacity=self._capacity)
         self._desk = self._derivatives.desk()
         self._sums = torch.empty(self._capacity, network.num_parameters, device=self._device)
@@ -156,7 +158,7 @@ class ClippedSums:
         return self._rooms[num_blocks]
 
     def _of_room(self, room: _Room, count: int) -> torch.Tensor:
-        found = self._derivatives.derive(room.desk, self._pos_weight)
+        found = self._derivatives.derive(room.desk, self._loss)
         plan = _plan(self._network, found, room.norms, room.sums) if room.plan is None else room.plan
         squared, inputs = _squared_norms(room, plan, found)
         factors = np.zeros(len(squared))

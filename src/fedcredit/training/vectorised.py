@@ -167,16 +167,25 @@ def _sums_of_round(
     network: DefaultNetwork, parameters: torch.Tensor, num_loans: int, settings: LocalSettings
 ) -> ClippedSums:
     likely = likely_largest_batch(num_loans, settings.sampling_probability)
-    return _sums(network, parameters, settings.clipping_norm, settings.pos_weight, num_rows=likely)
+    loss = {"pos_weight": settings.pos_weight, "focal_gamma": settings.focal_gamma}
+    return _sums(network, parameters, settings.clipping_norm, num_rows=likely, **loss)
 
 
 def _sums(
-    network: DefaultNetwork, parameters: torch.Tensor, clipping_norm: float, pos_weight: float, *, num_rows: int
+    network: DefaultNetwork,
+    parameters: torch.Tensor,
+    clipping_norm: float,
+    *,
+    num_rows: int,
+    pos_weight: float,
+    focal_gamma: float,
 ) -> ClippedSums:
     def clip(squared_norms: NDArray[np.float64]) -> NDArray[np.float64]:
         return clip_factors(squared_norms, clipping_norm)
 
-    return ClippedSums(network, parameters, clip=clip, pos_weight=pos_weight, num_rows=num_rows)
+    return ClippedSums(
+        network, parameters, clip=clip, pos_weight=pos_weight, focal_gamma=focal_gamma, num_rows=num_rows
+    )
 
 
 def clipped_gradient_sum(
@@ -187,6 +196,7 @@ def clipped_gradient_sum(
     *,
     clipping_norm: float,
     pos_weight: float,
+    focal_gamma: float = 0.0,
 ) -> NDArray[np.float64]:
     """Sum clipped gradients as `fedcredit.training.stepwise.ClippedGradientSum` says.
 
@@ -197,12 +207,14 @@ def clipped_gradient_sum(
         default: the batch's labels 0 or 1, ``[batch]``.
         clipping_norm: bound on the norm of each loan's whole gradient; infinite for none.
         pos_weight: public weight of the loans that defaulted.
+        focal_gamma: public focusing of the focal loss; 0 is the cross-entropy.
 
     Returns:
         The sum, ``[num_parameters]``.
     """
     with full_precision(), torch.no_grad():
-        sums = _sums(network, torch.tensor(parameters), clipping_norm, pos_weight, num_rows=len(default))
+        loss = {"pos_weight": pos_weight, "focal_gamma": focal_gamma}
+        sums = _sums(network, torch.tensor(parameters), clipping_norm, num_rows=len(default), **loss)
         table, labels = (np.asarray(values, dtype=np.float32) for values in (features, default))
         lay_out = _from_host(table, labels, np.arange(len(default)))
         return sums.of_rows(len(default), lay_out).numpy() + 0.0

@@ -11,7 +11,7 @@ from fedcredit.config import compose
 from fedcredit.data.contract import draw_up
 from fedcredit.errors import InputError
 from fedcredit.experiment.fingerprint import fingerprint
-from fedcredit.experiment.ledger_view import ledger_files, verify_ledgers
+from fedcredit.experiment.ledger_files import ledger_files, verify_ledgers
 from fedcredit.experiment.record import read_record
 from fedcredit.experiment.runner import run
 from fedcredit.experiment.spec import FixedSteps
