@@ -99,7 +99,7 @@ def decisions_page(
 
 
 def write_price(found: PriceOfPrivacy, churned: Sequence[Churn], places: Sequence[Path], *, by: By) -> Path:
-    """Write the page of the price of privacy and its pictures, into the folder that holds all runs.
+    """Write the page of the price of privacy and its pictures, into the `common_folder` of the runs.
 
     Args:
         found: the comparison.
@@ -114,8 +114,20 @@ def write_price(found: PriceOfPrivacy, churned: Sequence[Churn], places: Sequenc
         InputError: if the folder cannot be written.
     """
     figures = price_figures(found, churned=churned, by=by)
-    folder = Path(os.path.commonpath([place.resolve() for place in places]))
-    return write_page(price_page(found, churned, figures, by=by), figures, folder / PRICE_FILE)
+    return write_page(price_page(found, churned, figures, by=by), figures, common_folder(places) / PRICE_FILE)
+
+
+def common_folder(places: Sequence[Path]) -> Path:
+    """Return the folder that holds all of some folders, or the first of them where that is not below this one.
+
+    Args:
+        places: folders, at least one.
+
+    Returns:
+        Its path.
+    """
+    common = Path(os.path.commonpath([place.resolve() for place in places]))
+    return places[0].resolve() if Path.cwd().is_relative_to(common) else common
 
 
 def price_page(found: PriceOfPrivacy, churned: Sequence[Churn], figures: Sequence[Figure], *, by: By) -> str:
