@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fedcredit.errors import InputError
 from fedcredit.experiment.kept_model import KeptModel
-from fedcredit.experiment.ledger_view import files_of_a_record, verify_ledgers
+from fedcredit.experiment.ledger_files import files_of_a_record, verify_ledgers
 
 
 def verified_ledgers(model: KeptModel) -> str:

@@ -22,6 +22,7 @@ from fedcredit.experiment.wording import (
 )
 from fedcredit.privacy.accounting.releases import ENCODING_RANGES, OWN_INTERCEPT
 from fedcredit.privacy.accounting.statement import EpsilonStatement
+from fedcredit.privacy.accounting.statement_wording import overlap_text, worst_off_lines
 from fedcredit.privacy.budgets import budget_line
 
 PRIVACY_FILE = "privacy.md"
@@ -82,7 +83,7 @@ def privacy_page(record: RunRecord) -> str:
         ("Parameters", _parameters(record, statement)),
         ("Trust model", _trust(record, statement)),
         ("What is released", _released(record, statement)),
-        ("Who sees what", markdown_table(who_sees_what(trust_model=statement.trust, mode=record.mode))),
+        ("Who sees what", markdown_table(_who_sees(record, statement))),
         ("What is not covered", bullets(not_covered(record, statement))),
     )
     told = "\n\n".join(f"## {number}. {title}\n\n{text}" for number, (title, text) in enumerate(sections, start=1))
@@ -90,6 +91,11 @@ def privacy_page(record: RunRecord) -> str:
         f"# Privacy statement: {record.name}\n\nIn the order of NIST SP 800-226. Run {record.fingerprint[:16]}, "
         f"mode {record.mode}.\n\n**{statement.reading[1].sentence(unit=statement.unit)}**\n\n{told}\n"
     )
+
+
+def _who_sees(record: RunRecord, statement: EpsilonStatement) -> Table:
+    charged = () if record.charged is None else tuple(record.charged.noise_multiplier)
+    return who_sees_what(trust_model=statement.trust, mode=record.mode, charged=charged)
 
 
 def _unit(statement: EpsilonStatement) -> str:
@@ -103,7 +109,7 @@ def _unit(statement: EpsilonStatement) -> str:
     keys = (
         "No borrower key is known, so it is not known how many loans a borrower has, or at how many lenders."
         if known is None
-        else f"By its keys, read in the clear, {known.text(statement.unit)}."
+        else f"By its keys, read in the clear, {overlap_text(known, statement.unit)}."
     )
     if statement.unit == "borrower":
         return (
@@ -175,7 +181,7 @@ def _parameters(record: RunRecord, statement: EpsilonStatement) -> str:
 
 
 def _worst_off(statement: EpsilonStatement) -> str:
-    lines = statement.worst_off_lines()
+    lines = worst_off_lines(statement)
     return f"{bullets(lines)}\n\n" if lines else ""
 
 

@@ -28,6 +28,7 @@ class ClippedGradientSum(Protocol):
         *,
         clipping_norm: float,
         pos_weight: float,
+        focal_gamma: float = 0.0,
     ) -> NDArray[np.float64]:
         """Sum the clipped gradients of the loss over the loans of one batch.
 
@@ -38,6 +39,7 @@ class ClippedGradientSum(Protocol):
             default: the batch's labels 0 or 1, ``[batch]``.
             clipping_norm: bound on the norm of each loan's whole gradient; infinite for none.
             pos_weight: public weight of the loans that defaulted.
+            focal_gamma: public focusing of the focal loss; 0 is the cross-entropy.
 
         Returns:
             The sum, ``[num_parameters]``, finite; a non-finite gradient counts as zero.
@@ -79,7 +81,8 @@ def run_steps(
     current: NDArray[Any] = parameters.astype(np.float32)
 
     def gradient_sum(now: NDArray[Any], batch: NDArray[Any]) -> NDArray[Any]:
-        constants = {"clipping_norm": settings.clipping_norm, "pos_weight": settings.pos_weight}
+        loss = {"focal_gamma": settings.focal_gamma, "pos_weight": settings.pos_weight}
+        constants = {"clipping_norm": settings.clipping_norm, **loss}
         return clipped_gradient_sum(network, now, features[batch], default[batch], **constants)
 
     num_noise_draws = walk(
@@ -119,7 +122,7 @@ def walk(
     Returns:
         How often noise was drawn.
     """
-    num_noise_draws = 0
+    num_noise_draws, position = 0, 1.0 * incoming
     for batch in batches:
         total = gradient_sum(current, batch)
         if settings.noise_multiplier > 0.0:
@@ -130,9 +133,11 @@ def walk(
         else:
             gradient = total / settings.divisor
         if settings.proximal_weight != 0.0:
-            gradient = gradient + settings.proximal_weight * (current - incoming)
+            gradient = gradient + settings.proximal_weight * (position - incoming)
         change, state = optimiser.advance(settings.optimiser, state, gradient)
-        current += change
+        position += change
+        current[...] = position
+        position[...] = current
     return num_noise_draws
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.errors import InputError
-from fedcredit.model.blocks import single_threaded
 from fedcredit.model.network import DefaultNetwork
 from fedcredit.privacy.entropy import ReleaseKey
 from fedcredit.privacy.grid import grid_step, on_grid
@@ -75,8 +74,7 @@ def unseeded_round(kind: Kind) -> UnseededRound:
         settings: LocalSettings,
         key: ReleaseKey,
     ) -> LocalOutcome:
-        with single_threaded():
-            return run_unseeded(gradient_sum, network, parameters, features, default, settings=settings, key=key)
+        return run_unseeded(gradient_sum, network, parameters, features, default, settings=settings, key=key)
 
     return local_round
 
@@ -117,7 +115,8 @@ def run_unseeded(
     step_of_grid, deviation = grid_step(num_parameters=network.num_parameters, **noise), noise_deviation(**noise)
 
     def gradient_sum(now: NDArray[Any], batch: NDArray[Any]) -> NDArray[Any]:
-        constants = {"clipping_norm": settings.clipping_norm, "pos_weight": settings.pos_weight}
+        loss = {"focal_gamma": settings.focal_gamma, "pos_weight": settings.pos_weight}
+        constants = {"clipping_norm": settings.clipping_norm, **loss}
         return on_grid(clipped_gradient_sum(network, now, features[batch], default[batch], **constants), step_of_grid)
 
     num_noise_draws = walk(
