@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -44,17 +44,34 @@ def config_groups() -> dict[str, tuple[str, ...]]:
 
 
 def store_experiments(folder: Path | None) -> None:
-    """Hand all experiment files to Hydra's config store, as data or as the refusal of one.
+    """Hand all experiment files to Hydra's config store; those asked for are read, as data or as the refusal of one.
 
     Args:
         folder: a folder of the caller's own with an ``experiments`` folder in it, or None.
     """
-    store = ConfigStore.instance()
-    store.repo["experiments"] = {}
+    studies: dict[str, _Arms] = {}
     for name, paths in _experiment_files(folder).items():
         study, _, arm = name.partition("/")
-        node = _read_experiment(name, paths)
-        store.store(group=f"experiments/{study}", name=arm, node=node, package="_global_", provider="scanned")
+        studies.setdefault(study, _Arms(study)).add(arm, paths)
+    ConfigStore.instance().repo["experiments"] = studies
+
+
+class _Arms(dict[str, ConfigNode | None]):
+    """A study as Hydra's store keeps it: its files are known from the start, and one is read when it is asked for."""
+
+    def __init__(self, study: str) -> None:
+        super().__init__()
+        self._study = study
+        self._paths: dict[str, list[Path]] = {}
+
+    def add(self, arm: str, paths: list[Path]) -> None:
+        self[f"{arm}.yaml"] = None
+        self._paths[f"{arm}.yaml"] = paths
+
+    def __getitem__(self, file: str) -> ConfigNode:
+        node = _read_experiment(f"{self._study}/{file.removesuffix('.yaml')}", self._paths[file])
+        group = f"experiments/{self._study}"
+        return ConfigNode(name=file, node=node, group=group, package="_global_", provider="scanned")
 
 
 def experiment_roots(folder: Path | None = None) -> tuple[Path, ...]:
