@@ -290,7 +290,9 @@ def test_a_charged_correction_is_applied_where_the_run_released_one(
             expected = logits + (shifts[name] or 0.0) if charged.line is None else -0.3 + 0.8 * logits
             assert logits_of(scored.pd) == pytest.approx(expected)
             assert read.shifts[name] == (0.0 if charged.line else shifts[name] or 0.0)
-    assert decide(released, at=LevelAt.CHARGED).lenders.keys() == shifts.keys()
+    with pytest.raises(WrongLevelError) as refused:
+        decide(released, at=LevelAt.CHARGED)
+    assert not refused.value.has_charged
     with_offer = WrongLevelError("wrong", folder=folder, has_charged=True)
     assert f"decide {folder} --charged-level --panel" in str(with_commands(with_offer, panel=True))
 
