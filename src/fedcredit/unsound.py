@@ -48,8 +48,8 @@ _KEYS = (
         "law (fixed size, without replacement), which is dearer than what would be printed. "
         "training.local.sampling_probability sets the rate"),
     _Refusal(pattern="class(es)?weights?|sampleweights?|balancedweights?", reason=_WEIGHTS),
-    _Refusal(pattern="focal(loss|gamma)?", reason="{what} is loan by loan and would be sound, but it is not built. "
-        "network.pos_weight weighs defaults by a public number"),
+    _Refusal(pattern="focal(loss)?", reason="{what} is loan by loan and sound, and has another name here. Use "
+        "network.focal_gamma=<a public number>, for example 2"),
     _Refusal(pattern="labelsmoothing", reason="{what} towards the bad rate of private loans is fitted on them, and a "
         "constant one is not built. network.prior_bad_rate sets the public level to start from"),
     _Refusal(pattern="earlystop(ping)?|patience|(best|select)(round|epoch|model|checkpoint|iteration)"

@@ -28,8 +28,17 @@ def start(network: DefaultNetwork, seed: int = 1) -> Rows:
     return initial_parameters(network, public_stream(seed=seed, purpose="initialisation"))
 
 
-def clipped_sum(room: Any, network: DefaultNetwork, parameters: Rows, x: Rows, y: Rows, norm: float) -> NDArray:  # noqa: ANN401
-    return room.clipped_gradient_sum(network, parameters, x, y, clipping_norm=norm, pos_weight=1.0)
+def clipped_sum(
+    room: Any,  # noqa: ANN401
+    network: DefaultNetwork,
+    parameters: Rows,
+    x: Rows,
+    y: Rows,
+    norm: float,
+    gamma: float,
+) -> NDArray:
+    given = network, parameters, x, y
+    return room.clipped_gradient_sum(*given, clipping_norm=norm, pos_weight=1.0, focal_gamma=gamma)
 
 
 class OneLoan:
@@ -53,10 +62,11 @@ def contribution(
     x: Rows,
     y: Rows,
     row: int,
+    gamma: float,
 ) -> tuple[NDArray, NDArray]:
     spy = OneLoan(row)
     monkeypatch.setattr(room, "clip_factors", spy)
-    total = clipped_sum(room, network, start(network), x, y, 0.5)
+    total = clipped_sum(room, network, start(network), x, y, 0.5, gamma)
     assert total.any()
     return total, spy.norms
 
@@ -75,13 +85,33 @@ def test_a_loan_gives_the_same_bits_in_any_batch_at_any_place(
     layer_norm: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    check_the_bits(kind, hidden, activation, layer_norm, monkeypatch, gamma=0.0)
+
+
+@pytest.mark.parametrize(("kind", "layer_norm"), CASES)
+@pytest.mark.parametrize("hidden", [(), (16,)])
+def test_a_loan_gives_the_same_bits_in_any_batch_under_the_focal_loss(
+    kind: str, hidden: tuple[int, ...], layer_norm: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_the_bits(kind, hidden, "tanh", layer_norm, monkeypatch, gamma=2.0)
+
+
+def check_the_bits(
+    kind: str,
+    hidden: tuple[int, ...],
+    activation: str,
+    layer_norm: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    gamma: float,
+) -> None:
     network = DefaultNetwork(
         num_features=NUM_FEATURES, hidden=hidden, activation=activation, layer_norm=layer_norm, output_scale=1.0
     )
     x, y = loans(1500)
     room = TRAINERS[kind]
     sizes = [1, 2, 63, 64, 65, 300] + ([1500] if room is not reference else [])
-    alone, _ = contribution(monkeypatch, room, network, x[7:8], y[7:8], 0)
+    alone, _ = contribution(monkeypatch, room, network, x[7:8], y[7:8], 0, gamma)
     generator = np.random.default_rng(len(hidden))
     norms = np.full(1500, np.nan)
     for size in sizes:
@@ -89,7 +119,7 @@ def test_a_loan_gives_the_same_bits_in_any_batch_at_any_place(
         row = int(generator.integers(size))
         batch = np.where(batch == 7, batch[row], batch)
         batch[row] = 7
-        total, found = contribution(monkeypatch, room, network, x[batch], y[batch], row)
+        total, found = contribution(monkeypatch, room, network, x[batch], y[batch], row, gamma)
         assert total.tobytes() == alone.tobytes()
         known = ~np.isnan(norms[batch])
         assert np.array_equal(found[known], norms[batch][known])

@@ -35,8 +35,16 @@ def start(network: DefaultNetwork, seed: int = 1) -> Rows:
     return initial_parameters(network, public_stream(seed=seed, purpose="initialisation"))
 
 
-def clipped_sum(room: Any, network: DefaultNetwork, x: Rows, y: Rows, norm: float) -> NDArray:  # noqa: ANN401
-    return room.clipped_gradient_sum(network, start(network), x, y, clipping_norm=norm, pos_weight=1.0)
+def clipped_sum(
+    room: Any,  # noqa: ANN401
+    network: DefaultNetwork,
+    x: Rows,
+    y: Rows,
+    norm: float,
+    gamma: float = 0.0,
+) -> NDArray:
+    given = network, start(network), x, y
+    return room.clipped_gradient_sum(*given, clipping_norm=norm, pos_weight=1.0, focal_gamma=gamma)
 
 
 # One loan moves the clipped sum by at most the clipping norm: in float64, rounding included, no tolerance.
@@ -155,6 +163,7 @@ def check_a_small_batch(room: Any, data: st.DataObject) -> None:  # noqa: ANN401
         output_scale=1.0,
     )
     norm = data.draw(st.sampled_from([1e-3, 1.0, 2.5, 1e3]), label="norm")
+    gamma = data.draw(st.sampled_from([0.0, 0.5, 2.0, 10.0]), label="focal_gamma")
     num_loans = data.draw(st.integers(0, 64), label="num_loans")
     x, y = loans(num_loans, seed=num_loans, num_features=3)
     if num_loans and data.draw(st.booleans(), label="aligned"):
@@ -164,8 +173,8 @@ def check_a_small_batch(room: Any, data: st.DataObject) -> None:  # noqa: ANN401
         x[row] = data.draw(st.lists(CELLS, min_size=3, max_size=3), label="cells")
         other = data.draw(st.integers(0, num_loans - 1), label="other")
         x[other] = data.draw(st.lists(CELLS, min_size=3, max_size=3), label="other cells")
-    whole = clipped_sum(room, network, x, y, norm)
+    whole = clipped_sum(room, network, x, y, norm, gamma)
     keep = np.arange(num_loans) != row
-    without = clipped_sum(room, network, x[keep], y[keep], norm)
+    without = clipped_sum(room, network, x[keep], y[keep], norm, gamma)
     assert np.isfinite(whole).all()
     assert np.linalg.norm(whole - without) <= norm

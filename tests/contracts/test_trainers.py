@@ -129,6 +129,62 @@ def test_without_clipping_the_sum_is_the_gradient_of_the_weighted_cross_entropy(
     assert np.abs(got - expected).max() < 1e-5 * np.abs(expected).max()
 
 
+def focal(logits: torch.Tensor, label: torch.Tensor, gamma: float, pos_weight: float) -> torch.Tensor:
+    """Write the focal loss down as Lin et al. (ICCV 2017, equation 5) do, with alpha as a weight of defaults."""
+    chance = torch.where(label == 1.0, torch.sigmoid(logits), 1.0 - torch.sigmoid(logits))
+    weight = torch.where(label == 1.0, pos_weight, 1.0)
+    return -(weight * (1.0 - chance) ** gamma * torch.log(chance)).sum()
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_without_clipping_the_sum_is_the_gradient_of_the_focal_loss(
+    room: Any,  # noqa: ANN401
+    network: DefaultNetwork,
+    gamma: float,
+) -> None:
+    x, y = loans(150)
+    module = to_module(network, start(network)).double()
+    loss = focal(module(torch.tensor(x).double()), torch.tensor(y).double(), gamma, 3.0)
+    gradients = torch.autograd.grad(loss, list(module.parameters()))
+    expected = torch.cat([gradient.reshape(-1) for gradient in gradients]).numpy()
+    got = room.clipped_gradient_sum(
+        network, start(network), x, y, clipping_norm=float("inf"), pos_weight=3.0, focal_gamma=gamma
+    )
+    assert np.abs(got - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("kind", ["compiled", "vectorised"])
+def test_the_trainers_agree_on_the_focal_loss_after_a_whole_round_with_noise(
+    kind: str, network: DefaultNetwork
+) -> None:
+    x, y = loans(400)
+    chosen = replace(PLAIN, num_steps=6, optimiser=Sgd(learning_rate=0.5), pos_weight=2.5, focal_gamma=2.0)
+    given = network, start(network), x, y
+    fast = TRAINERS[kind].local_round(*given, settings=chosen, streams=streams())
+    slow = reference.local_round(*given, settings=chosen, streams=streams())
+    plain = TRAINERS[kind].local_round(*given, settings=replace(chosen, focal_gamma=0.0), streams=streams())
+    assert np.abs(fast.parameters - slow.parameters).max() <= 1e-5
+    assert np.abs(fast.parameters - plain.parameters).max() > 1e-3
+
+
+@pytest.mark.parametrize("logit", [-3e4, -200.0, 0.0, 200.0, 3e4])
+def test_the_focal_loss_of_a_loan_that_is_sure_has_a_finite_gradient(room: Any, logit: float) -> None:  # noqa: ANN401
+    network = DefaultNetwork(num_features=1, hidden=())
+    sure = np.array([0.0, logit], dtype=np.float32)
+    x = np.ones((2, 1), dtype=np.float32)
+    for label in (0.0, 1.0):
+        got = room.clipped_gradient_sum(
+            network, sure, x, np.full(2, label, dtype=np.float32), clipping_norm=float("inf"), pos_weight=1.0,
+            focal_gamma=2.0,
+        )  # fmt: skip
+        wrong = label == float(logit < 0.0)
+        towards = 1.0 if label == 0.0 else -1.0
+        expected = {True: 2.0 * towards, False: 0.0}[wrong] if logit else towards * (0.5 + np.log(2.0)) * 0.25 * 2.0
+        assert np.abs(got - expected).max() < 1e-6
+
+
 # Gradients that are no numbers, and batches without loans.
 
 

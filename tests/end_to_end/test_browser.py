@@ -9,10 +9,10 @@ import pytest
 from browser import look, photograph
 
 from fedcredit.config import compose
+from fedcredit.experiment.epsilon_over_runs import folder_of
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.report import report_of, write_study_report
 from fedcredit.experiment.runner import run
-from fedcredit.experiment.spent_runs import folder_of
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("credit_data")]
 

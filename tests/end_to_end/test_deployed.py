@@ -20,6 +20,7 @@ from fedcredit.experiment.prepare import lenders, prepare
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.runner import run
 from fedcredit.experiment.spec import Experiment
+from fedcredit.experiment.studies import progress_of
 from fedcredit.federation.client import LOGGER, answer_evaluate
 from fedcredit.federation.protocol import ModelRequest, ProtocolError, write_model_request
 from fedcredit.privacy.accounting.ledger import read_ledger
@@ -73,7 +74,9 @@ def test_runs_add_up_on_the_same_loans_and_no_two_share_their_noise(
     for folder in (run_folder(first, one.fingerprint).path, ledger_folder(first)):
         assert main(["ledger", "verify", str(folder)]) == 0
         assert main(["ledger", "show", str(folder)]) == 0
-    assert "mode: deployed" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert shown.count("at delta 0.0001; unit: loan") == 2
+    assert "mode: deployed" in shown
 
 
 def test_no_figure_on_private_loans_is_in_the_record_and_it_says_why(tmp_path: Path) -> None:
@@ -176,6 +179,14 @@ def test_nothing_that_leaves_names_private_loans_by_a_plain_hash(tmp_path: Path)
     one, other = (prepare(experiment_in(tmp_path / name / "a")) for name in ("x", "y"))
     assert one.fingerprint != other.fingerprint
     assert data_checksum(one.portfolio) not in (one.data_checksum, other.data_checksum)
+
+
+def test_a_study_knows_which_of_its_deployed_arms_have_run(tmp_path: Path) -> None:
+    arms = [experiment_in(tmp_path / "a"), experiment_in(tmp_path / "a", "seed=2")]
+    assert [told.state for told in progress_of(arms)] == ["missing", "missing"]
+    assert not ledger_folder(arms[0]).exists()
+    run(arms[0], progress=False, report=False)
+    assert [told.state for told in progress_of(arms)] == ["finished", "missing"]
 
 
 def test_the_name_of_loans_stands_whatever_columns_are_read(tmp_path: Path) -> None:

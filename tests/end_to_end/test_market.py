@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from fedcredit.config import compose
+from fedcredit.data import kept
 from fedcredit.data.market import portfolio
 from fedcredit.data.market.cached import Seen
 from fedcredit.errors import InputError
 from fedcredit.experiment import truth
 from fedcredit.experiment.by_group import group_table
-from fedcredit.experiment.market_records import ALL, ORACLE, RUN
+from fedcredit.experiment.market_records import ALL, ORACLE, OWN_ORACLE, RUN
 from fedcredit.experiment.market_tables import beyond_tables
 from fedcredit.experiment.record import RunRecord, record_from_json, record_to_json
 from fedcredit.experiment.report import run_report
@@ -23,7 +24,8 @@ from fedcredit.experiment.spec import Experiment, MarketPortfolio
 
 SMALL = (
     "portfolio.num_borrowers=2500", "partition.min_loans=1", "training.num_rounds=4", "evaluation.every=4",
-    "evaluation.references=[alone,pooled_trees,joined_trees,oracle]", "privacy.target_delta=1e-4",
+    "evaluation.references=[alone,pooled_trees,joined_trees,pooled_network,joined_network,oracle]",
+    "privacy.target_delta=1e-4",
 )  # fmt: skip
 LATER = (
     "split=out_of_time", "portfolio.num_months=57", "portfolio.snapshot_months=[17,30,44]", "split.train=[17,17]",
@@ -62,6 +64,17 @@ def test_the_oracle_finds_all_there_is_and_nobody_finds_more(record: RunRecord) 
     assert record.references["oracle"].evaluation.overall.num_loans == record.evaluation.overall.num_loans
 
 
+def test_the_true_pd_with_own_intercepts_ranks_as_the_truth_and_misses_its_level_by_the_luck_of_the_seen_loans(
+    record: RunRecord,
+) -> None:
+    assert record.truth is not None
+    moved, oracle = record.truth.models[OWN_ORACLE], record.truth.models[ORACLE]
+    for lender in record.truth.kinds:
+        assert moved[lender].auc == pytest.approx(oracle[lender].auc)
+        assert moved[lender].slope == pytest.approx(1.0)
+        assert (moved[lender].mean_pd_over_true != 1.0) >= (record.training_defaults[lender] > 0)
+
+
 def test_a_record_with_its_truth_reads_back(record: RunRecord, later: RunRecord) -> None:
     for written in (record, later):
         assert record_from_json(record_to_json(written)) == written
@@ -83,6 +96,10 @@ def test_windows_part_the_test_loans_and_the_shock_is_shown(later: RunRecord) ->
     shock = later.shock
     assert shock is not None
     assert shock.with_shock["bnpl"] > 1.5 * shock.without["bnpl"]
+    assert shock.true_pd_month == 44
+    for kind, low, high in (("bank", 1.0, 1.4), ("bnpl", 1.8, 3.0), ("consumer_finance", 1.8, 3.0)):
+        assert low < shock.true_pd_with[kind] / shock.true_pd_without[kind] < high, kind
+    assert "true PD, times" in beyond_tables(later)[-1].headings
     titles = [table.title for table in beyond_tables(later)]
     assert titles[2:] == ["Out of time", "The shock: pandemic, from month 43"]
 
@@ -99,7 +116,8 @@ def test_runs_stand_side_by_side_by_kind_and_by_lender(record: RunRecord) -> Non
 
 @pytest.fixture
 def lied_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turn the truth around where it is read."""
+    """Turn the truth around where it is read, and forget what earlier runs computed."""
+    kept._tables.clear()
     seen_market = portfolio.seen_market
 
     def false(market: MarketPortfolio, **kept: object) -> Seen:
@@ -124,7 +142,7 @@ def test_the_truth_never_enters_training(tmp_path: Path, record: RunRecord) -> N
     assert told.truth.models[RUN][ALL] != record.truth.models[RUN][ALL]
 
 
-@pytest.mark.parametrize("reference", ["oracle", "joined_trees"])
+@pytest.mark.parametrize("reference", ["oracle", "joined_network", "joined_trees"])
 def test_the_truth_of_a_real_table_is_refused_by_name(reference: str) -> None:
     with pytest.raises(InputError, match=f"asks for {reference}, and only the simulated market"):
         compose("taiwan/loan_level", [f"evaluation.references=[{reference}]"])

@@ -130,7 +130,7 @@ OUTSIDE_TRAINERS = (
     ),
     mutant(
         "epsilon rounded down in print",
-        at(_STATEMENT, "math.ceil(value * 1000.0 - 1e-9)", "math.floor(value * 1000.0)"),
+        at("privacy/accounting/statement_wording.py", "math.ceil(value * 1000.0 - 1e-9)", "math.floor(value * 1000.0)"),
         outside=_STATEMENT_TESTS + "test_told_figures_are_rounded_up",
     ),
     mutant(
@@ -156,6 +156,32 @@ OUTSIDE_TRAINERS = (
         "lenders of a secure sum share the deviation and not the variance",
         at("privacy/secure_sum.py", "1.0 / math.sqrt(num_lenders) if", "1.0 / num_lenders if"),
         outside="tests/unit/privacy/test_secure_sum.py::test_the_sum_carries_the_noise_of_one_mechanism",
+    ),
+    mutant(
+        "loans read for ranges before they are charged",
+        at(
+            "experiment/charged_ranges.py",
+            "            ledger.intend(entry)\n        yield\n        for ledger in opened.values():\n",
+            "        yield\n        for ledger in opened.values():\n            ledger.intend(entry)\n",
+        ),
+        outside="tests/unit/experiment/test_charged.py::"
+        "test_a_crash_while_loans_are_read_for_ranges_is_charged_to_every_lender",
+    ),
+    mutant(
+        "restart of a deployed run free",
+        at(
+            "privacy/accounting/run_ledger.py",
+            "        self._intents[release] = self.dataset",
+            "        if release in self.dataset._book.free:\n            return\n"
+            "        self._intents[release] = self.dataset",
+        ),
+        outside="tests/unit/privacy/accounting/test_dataset_ledger.py::"
+        "test_a_restarted_run_pays_again_for_the_release_it_died_in",
+    ),
+    mutant(
+        "charged releases left out of a plan",
+        at("experiment/charged_plan.py", "{FEDERATION: (event,), **charged}", "{FEDERATION: (event,)}"),
+        outside="tests/unit/experiment/test_outlook.py::test_a_plan_prices_what_is_charged_of_held_out_loans_too",
     ),
     mutant(
         "cap looks at what was spent and not at what is asked for",

@@ -28,6 +28,8 @@ DOORS = {
     "dp_accounting": ("fedcredit.privacy.accounting",),
     "typer": ("fedcredit.cli",),
     "click": ("fedcredit.cli",),
+    "onnx": ("fedcredit.experiment.onnx_export",),
+    "onnxruntime": (),
     "interpret": ("fedcredit.experiment.dp_ebm",),
     "pickle": (),
     # Flower's samplers draw from the global generator; the door puts its state back.

@@ -20,6 +20,7 @@ TYPED = [
     ("network.loss=auc", None, None),
     ("network.auc_loss=true", "refused", "AUC is measured"),
     ("network.pairwise_loss=true", "refused", "clipping loan by loan"),
+    ("network.focal_loss=true", "network.focal_loss: refused", "network.focal_gamma"),
     ("network.label_smoothing=.1", "refused", "prior_bad_rate"),
     ("training.sampler=weighted", "training.sampler: refused", "Poisson"),
     ("training.weighted_sampler=true", "refused", "Poisson"),

@@ -12,22 +12,18 @@ from typing import TYPE_CHECKING, Annotated
 import click
 import typer
 
-from fedcredit.cli import attacking, deciding, reproducing, studies, tuning
-from fedcredit.cli.words import composed, console
+from fedcredit.cli import attacking, deciding, ledgers, reproducing, studies, tables, tuning, using, watching
+from fedcredit.cli.words import DONE, FAILED, INTERRUPTED, MISTAKE, composed, console
 from fedcredit.collecting import seldom_collected
 from fedcredit.errors import InputError, RunFailedError, crash_message
 
 if TYPE_CHECKING:
-    from fedcredit.data.market.settings import MarketSettings
     from fedcredit.experiment.record import RunRecord
     from fedcredit.experiment.spec import Experiment
     from fedcredit.experiment.sweep import Launcher, SweepResult
 
 _RESUME = {"--resume": True, "--no-resume": False}
-DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
-
-
-_BY_HELP = "kind, lender: against the true PD; rival: references at equal epsilon; rare: few defaults; ring: fraud"
+_BY_HELP = "kind, lender, level, vertical: against the true PD; rival: at equal epsilon; rare: few defaults; ring"
 
 
 class Grouping(StrEnum):
@@ -35,6 +31,8 @@ class Grouping(StrEnum):
 
     KIND = "kind"
     LENDER = "lender"
+    LEVEL = "level"
+    VERTICAL = "vertical"
     RIVAL = "rival"
     RARE = "rare"
     RING = "ring"
@@ -47,14 +45,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(
-    help="Loan tables: draft a schema, name a table's content, simulate a market.", no_args_is_help=True
-)
 config_app = typer.Typer(help="What an experiment file may say.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
-ledger_app = typer.Typer(help="What runs have spent: show, verify or export their ledgers.", no_args_is_help=True)
+app.add_typer(tables.data_app, name="data")
 app.add_typer(config_app, name="config")
-app.add_typer(ledger_app, name="ledger")
+app.add_typer(ledgers.ledger_app, name="ledger")
 app.add_typer(studies.study_app, name="study")
 app.command(name="compare", help=studies.COMPARE_HELP)(studies.compare_places)
 app.command(help=reproducing.HELP)(reproducing.reproduce)
@@ -63,6 +57,10 @@ app.command(help=deciding.DECIDE_HELP)(deciding.decide)
 app.command(help=deciding.PRICE_HELP)(deciding.price)
 app.command(help=deciding.CHURN_HELP)(deciding.churn)
 app.command(help=tuning.HELP)(tuning.tune)
+app.command(help=watching.HELP)(watching.watch)
+app.command(help=using.SCORE_HELP)(using.score)
+app.command(help=using.EXPORT_HELP)(using.export)
+app.command(help=using.PASSPORT_HELP)(using.passport)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -221,76 +219,6 @@ def _write_group_picture(records: Sequence[RunRecord], path: Path) -> None:
     typer.echo(f"\npicture: {path}")
 
 
-@data_app.command(help="Draft a schema for a table of your own (csv or parquet); prints yaml.")
-def describe(file: Annotated[Path, typer.Argument(help="a csv or parquet file")]) -> None:
-    """Print a schema draft that marks what its owner must decide."""
-    from fedcredit.data.draft import draft_schema
-
-    typer.echo(draft_schema(file), nl=False)
-
-
-@data_app.command(
-    help="Print the checksum of a table's content: the same for csv and parquet, and any order of columns."
-)
-def checksum(file: Annotated[Path, typer.Argument(help="a csv or parquet file")]) -> None:
-    """Print the canonical checksum of a table."""
-    from fedcredit.data.checksum import canonical_checksum, with_typed_cells
-    from fedcredit.data.files import read_csv, read_parquet
-
-    is_parquet = file.suffix.lower() in (".parquet", ".pq")
-    typer.echo(canonical_checksum(read_parquet(file) if is_parquet else with_typed_cells(read_csv(file))))
-
-
-@data_app.command(help="Simulate a market of lenders and write it as parquet, a folder per lender.")
-def simulate(
-    folder: Annotated[Path, typer.Argument(help="a new or an empty folder")],
-    borrowers: Annotated[int, typer.Option(help="how many borrowers")] = 60_000,
-    seed: Annotated[int, typer.Option(help="the market's seed")] = 1,
-    shock: Annotated[str, typer.Option(help="none, mild or pandemic")] = "none",
-    shock_month: Annotated[int, typer.Option(help="the first bad month")] = 18,
-    forbearance: Annotated[bool, typer.Option(help="grant payment holidays while it lasts")] = False,
-    snapshot_month: Annotated[list[int] | None, typer.Option(help="month looked at, 6 to 23; may repeat [17]")] = None,
-) -> None:
-    """Write a simulated market."""
-    from fedcredit.data.market.write import write_market
-    from fedcredit.experiment.display import RunDisplay
-
-    settings = _market(borrowers, seed, shock, shock_month, forbearance)
-    with RunDisplay(enabled=sys.stderr.isatty()) as display:
-        months = tuple(snapshot_month or (17,))
-        manifest = write_market(folder, settings, snapshot_months=months, progress=display.stage)
-    typer.echo(f"market of {borrowers} borrowers at {len(settings.lenders)} lenders: {manifest}")
-
-
-@data_app.command(
-    help="Measure a simulated market against the twelve bands of real portfolios; exit code 1 if one fails."
-)
-def check(
-    borrowers: Annotated[int, typer.Option(help="how many borrowers; all bands need about 400,000")] = 400_000,
-    seed: Annotated[int, typer.Option(help="the market's seed")] = 1,
-    shock: Annotated[str, typer.Option(help="none, mild or pandemic")] = "none",
-    shock_month: Annotated[int, typer.Option(help="the first bad month")] = 18,
-    forbearance: Annotated[bool, typer.Option(help="grant payment holidays while it lasts")] = False,
-) -> int:
-    """Print the bands."""
-    from fedcredit.experiment.display import RunDisplay
-    from fedcredit.experiment.market_check import measure, print_bands
-
-    settings = _market(borrowers, seed, shock, shock_month, forbearance)
-    with RunDisplay(enabled=sys.stderr.isatty()) as display:
-        figures = measure(settings, progress=display.stage)
-    print_bands(figures, console())
-    return DONE if all(figure.passes for figure in figures) else FAILED
-
-
-def _market(borrowers: int, seed: int, shock: str, shock_month: int, forbearance: bool) -> MarketSettings:
-    from fedcredit.data.market.settings import MarketSettings, as_shock
-
-    return MarketSettings(
-        num_borrowers=borrowers, seed=seed, shock=as_shock(shock), shock_month=shock_month, forbearance=forbearance
-    )
-
-
 @config_app.command(help="Print the JSON Schema of experiments, for editors that complete yaml.")
 def schema() -> None:
     """Print the JSON Schema of an experiment."""
@@ -299,41 +227,6 @@ def schema() -> None:
     from fedcredit.config import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))
-
-
-@ledger_app.command(name="show", help="Print releases, events and epsilon of each lender's ledger.")
-def show_ledgers(
-    place: Annotated[Path, typer.Argument(help="a results folder, or a ledger file")],
-    delta: Annotated[float | None, typer.Option(help="the run's own by default; 1e-6 for a ledger file")] = None,
-) -> None:
-    """Print a table of what ledgers say."""
-    from fedcredit.experiment.ledger_view import show_table
-    from fedcredit.experiment.show import TableView
-
-    console().print(TableView(show_table(place, delta=delta)))
-
-
-@ledger_app.command(name="verify", help="Check ledgers line by line; exit code 1 names the first bad line of each.")
-def verify(place: Annotated[Path, typer.Argument(help="a results folder, or a ledger file")]) -> int:
-    """Verify ledgers and say which line is the first bad one."""
-    from fedcredit.experiment.ledger_view import ledger_files, verify_ledgers
-
-    verdicts = verify_ledgers(ledger_files(place))
-    for verdict in verdicts:
-        typer.echo(verdict.text)
-    return DONE if all(verdict.is_sound for verdict in verdicts) else FAILED
-
-
-@ledger_app.command(name="export", help="Print ledgers as csv or json, one row a line; nothing unverified is printed.")
-def export(
-    place: Annotated[Path, typer.Argument(help="a results folder, or a ledger file")],
-    as_json: Annotated[bool, typer.Option("--json", help="json instead of csv")] = False,
-) -> None:
-    """Print the lines of ledgers."""
-    from fedcredit.experiment.ledger_view import export_csv, export_json, ledger_files, read_ledgers
-
-    ledgers = read_ledgers(ledger_files(place))
-    typer.echo((export_json if as_json else export_csv)(ledgers), nl=False)
 
 
 def _single(experiment: Experiment, *, resume: bool) -> int:

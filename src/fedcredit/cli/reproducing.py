@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from fedcredit.cli import studies
+from fedcredit.cli.words import DONE, FAILED
 
-FAILED = 1
 HELP = "Run a saved experiment again and compare every figure; exit code 1 if one is outside the tolerance."
 
 
@@ -47,4 +47,4 @@ def reproduce(
                 print_reproduction(again, console)
     if as_json:
         typer.echo(reproductions_json(done), nl=False)
-    return FAILED if any(again.verdict == DIFFERENT for again in done) else 0
+    return FAILED if any(again.verdict == DIFFERENT for again in done) else DONE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from fedcredit.cli.words import console
+from fedcredit.cli.words import DONE, FAILED, MISTAKE, console
 
 if TYPE_CHECKING:
     from fedcredit.experiment.record import RunRecord
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from fedcredit.experiment.sweep import Launcher, SweepResult
 
 T = TypeVar("T")
-DONE, FAILED, MISTAKE = 0, 1, 2
 COMPARE_HELP = "Compare arms over seeds: means, intervals, and paired differences against one of them."
 
 
@@ -42,10 +41,10 @@ def run_study(name: Name, words: Words = None, seeds: Seeds = None) -> int:
     study, lines = _lines(name, words, seeds)
     result = _swept(lines)
     _say_failures(result)
+    typer.echo(f"{result.cost_line()}\n")
     records = result.records()
     if records:
         _report(study, records)
-    typer.echo(f"\n{result.cost_line()}")
     kinds = {outcome.kind for _, outcome in result.failures()}
     return FAILED if "failed" in kinds else MISTAKE if kinds else DONE
 

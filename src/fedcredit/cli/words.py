@@ -1,4 +1,4 @@
-"""What several verbs share: how a typed experiment is read, and where text goes."""
+"""What several verbs share: how a typed experiment is read, where text goes, and exit codes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fedcredit.experiment.spec import Experiment
 
 WIDTH_OF_A_FILE = 140
+DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 
 def composed(words: Sequence[str]) -> Experiment:

@@ -178,6 +178,7 @@ def money_of_limits(
     default_month: ArrayLike,
     lgd: ArrayLike,
     monthly_margin_rate: float,
+    first_month: ArrayLike | None = None,
 ) -> LimitMoney:
     """Count what a path of limits earned on what was used of it, and lost at default.
 
@@ -188,6 +189,7 @@ def money_of_limits(
         default_month: the month of default, ``[accounts]``; beyond the months for none.
         lgd: share lost given default, ``[accounts]``, in [0, 1].
         monthly_margin_rate: earned on what is used each month, at least 0.
+        first_month: from which on an account counts, ``[accounts]``, at least 0; 0 for all by default.
 
     Returns:
         Money and counts.
@@ -200,8 +202,9 @@ def money_of_limits(
     ends = numbers(default_month, "default_month", low=0.0, num=use.size)
     margin = setting(monthly_margin_rate, "monthly_margin_rate", low=0.0, high=1.0)
     months = np.arange(len(path))[:, None]
-    alive = months < ends[None, :]
-    at_default = (months == ends[None, :]) * path
+    begins = np.zeros(use.size) if first_month is None else numbers(first_month, "first_month", low=0.0, num=use.size)
+    alive = (months < ends[None, :]) & (months >= begins[None, :])
+    at_default = (months == ends[None, :]) * (ends >= begins)[None, :] * path
     steps = np.diff(path, axis=0, prepend=numbers(start_amount, "start_amount", low=0.0, num=use.size)[None, :])
     return LimitMoney(
         mean_limit_amount=float(path[alive].mean()) if alive.any() else 0.0,

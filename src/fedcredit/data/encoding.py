@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from fedcredit.data.features import (
     Tally,
     Thermometer,
 )
+from fedcredit.data.kept import computed
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.schema import Schema
 from fedcredit.data.schema_checks import Source, category_labels, encoded_names, one_hot_labels, range_of
@@ -33,7 +35,18 @@ from fedcredit.data.schema_checks import Source, category_labels, encoded_names,
 _Vector = NDArray[np.float64]
 
 
-def encode(portfolio: Portfolio) -> NDArray[np.float32]:
+class Encodable(Protocol):
+    """Loans that can be encoded: a portfolio, or new loans without outcomes."""
+
+    @property
+    def schema(self) -> Schema:
+        """The public description of the loans."""
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a column, ``[loans]``, as a portfolio holds it."""
+
+
+def encode(portfolio: Encodable) -> NDArray[np.float32]:
     """Encode loans as network inputs; rows are capped in norm last.
 
     Each row x becomes ``x * min(1, cap / |x|)``, and rounding to float32 never takes it beyond the
@@ -59,7 +72,7 @@ def encode(portfolio: Portfolio) -> NDArray[np.float32]:
 
 
 def raw_matrix(portfolio: Portfolio) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the table's own columns as numbers, for a tree that needs no encoding.
+    """Return the table's own columns as numbers, for a tree that needs no encoding; asked again, they are shared.
 
     Numbers and flags are as read, NaN where missing. A category is its place in the schema's list,
     an unlisted one comes after the last, and a missing one is NaN.
@@ -68,19 +81,28 @@ def raw_matrix(portfolio: Portfolio) -> tuple[NDArray[np.float64], NDArray[np.bo
         portfolio: the loans.
 
     Returns:
-        The matrix, ``[loans, columns]``, and which of its columns are categories, ``[columns]``.
+        The matrix, ``[loans, columns]``, and which of its columns are categories, ``[columns]``; nobody may write to
+        them.
     """
+    return computed(portfolio, "raw_matrix", None, lambda: _raw_matrix(portfolio))
+
+
+def _raw_matrix(portfolio: Portfolio) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     columns: list[_Vector] = []
     is_category: list[bool] = []
     for column in portfolio.schema.columns:
         if isinstance(column, NumberColumn | FlagColumn | CategoryColumn):
             cells = portfolio.column(column.name)
             if isinstance(column, CategoryColumn):
-                place = {label: float(i) for i, label in enumerate(column.labels)} | {"": np.nan}
-                cells = np.array([place.get(cell, len(column.labels)) for cell in cells.tolist()], dtype=np.float64)
+                labels = column.labels
+                place = {label: float(i) for i, label in enumerate(labels)} | {"": np.nan}
+                cells = np.array([place.get(cell, len(labels)) for cell in cells.tolist()], dtype=np.float64)
             columns.append(cells)
             is_category.append(isinstance(column, CategoryColumn))
-    return np.stack(columns, axis=1), np.array(is_category)
+    found = np.stack(columns, axis=1), np.array(is_category)
+    for array in found:
+        array.flags.writeable = False
+    return found
 
 
 def numbers_of(portfolio: Portfolio) -> Mapping[str, NDArray[np.float64]]:
@@ -108,7 +130,7 @@ def feature_names(schema: Schema) -> tuple[str, ...]:
     return tuple(name for feature in schema.features for name in encoded_names(feature, sources[feature.of]))
 
 
-def _numbers(portfolio: Portfolio) -> dict[str, _Vector]:
+def _numbers(portfolio: Encodable) -> dict[str, _Vector]:
     """Numbers and flags, imputed and clipped to their public ranges, then the derived columns."""
     numbers: dict[str, _Vector] = {}
     for column in portfolio.schema.columns:
@@ -122,7 +144,7 @@ def _numbers(portfolio: Portfolio) -> dict[str, _Vector]:
     return numbers
 
 
-def _texts(portfolio: Portfolio) -> dict[str, NDArray[np.str_]]:
+def _texts(portfolio: Encodable) -> dict[str, NDArray[np.str_]]:
     """Categories, with missing cells imputed and unlisted values as ``other``."""
     texts = {}
     for column in portfolio.schema.columns:
@@ -165,7 +187,7 @@ def _total(parts: list[_Vector]) -> _Vector:
 def _raw(
     feature: Feature,
     source: Source,
-    portfolio: Portfolio,
+    portfolio: Encodable,
     numbers: Mapping[str, _Vector],
     texts: Mapping[str, NDArray[np.str_]],
 ) -> list[_Vector]:

@@ -100,10 +100,32 @@ def portfolio_from_table(table: pa.Table, schema: Schema) -> Portfolio:
     """
     problems = _header_problems(table, schema)
     if problems:
-        raise InputError(_message(schema, problems))
+        raise InputError(problems_text(schema, problems))
     if table.num_rows == 0:
         raise InputError(f"table of schema {schema.name}: holds no loans, only a header; at least one row is needed")
     remarks: list[str] = []
+    columns = read_columns(table, schema, problems, remarks)
+    default = _read_default(table, schema, problems, remarks)
+    if problems:
+        raise InputError(problems_text(schema, problems))
+    positions = np.arange(table.num_rows, dtype=np.int64)
+    borrower = positions if schema.borrower is None else columns[schema.borrower]
+    remarks += _borrower_remarks(borrower)
+    return Portfolio(schema=schema, columns=columns, default=default, borrower=borrower, remarks=tuple(remarks))
+
+
+def read_columns(table: pa.Table, schema: Schema, problems: list[str], remarks: list[str]) -> dict[str, NDArray[Any]]:
+    """Read and check the columns that a schema declares and does not ignore; all of them are in the table.
+
+    Args:
+        table: the table, one loan a row.
+        schema: its public description.
+        problems: collects one line per column that cannot be read.
+        remarks: collects what was clipped or taken as other.
+
+    Returns:
+        The columns that could be read, each ``[loans]``.
+    """
     columns: dict[str, NDArray[Any]] = {}
     for column in schema.columns:
         if not isinstance(column, IgnoredColumn):
@@ -111,16 +133,19 @@ def portfolio_from_table(table: pa.Table, schema: Schema) -> Portfolio:
                 columns[column.name] = _read(column, table.column(column.name), schema, remarks)
             except CellError as problem:
                 problems.append(f"column {column.name}: {problem}")
-    default = _read_default(table, schema, problems, remarks)
-    if problems:
-        raise InputError(_message(schema, problems))
-    positions = np.arange(table.num_rows, dtype=np.int64)
-    borrower = positions if schema.borrower is None else columns[schema.borrower]
-    remarks += _borrower_remarks(borrower)
-    return Portfolio(schema=schema, columns=columns, default=default, borrower=borrower, remarks=tuple(remarks))
+    return columns
 
 
-def _message(schema: Schema, problems: list[str]) -> str:
+def problems_text(schema: Schema, problems: list[str]) -> str:
+    """Put all problems of a table into one message.
+
+    Args:
+        schema: the schema that it is held against.
+        problems: one line each.
+
+    Returns:
+        The message.
+    """
     lines = "".join(f"\n  {line}" for line in problems)
     return f"table of schema {schema.name}: {len(problems)} problem{'s' * (len(problems) > 1)}:{lines}"
 
@@ -132,7 +157,7 @@ def _header_problems(table: pa.Table, schema: Schema) -> list[str]:
     found = Counter(table.column_names)
     missing = [name for name in expected if name not in found and name not in optional]
     if len(missing) == len(expected) - len(optional):
-        return [f"none of the {len(missing)} declared columns is there{_header_hint(table.column_names)}"]
+        return [f"none of the {len(missing)} declared columns is there{header_hint(table.column_names)}"]
     problems = [f"column {name}: is missing{nearest(name, set(found) - set(expected))}" for name in missing]
     problems += [f"column {name}: stands there {count} times" for name, count in found.items() if count > 1]
     problems += [
@@ -143,7 +168,8 @@ def _header_problems(table: pa.Table, schema: Schema) -> list[str]:
     return problems
 
 
-def _header_hint(names: list[str]) -> str:
+def header_hint(names: list[str]) -> str:
+    """Guess from its header why a table has none of the declared columns; quotes no name."""
     if len(names) == 1:
         for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
             if separator in names[0]:

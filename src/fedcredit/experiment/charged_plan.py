@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Charged, Experiment
 from fedcredit.privacy.accounting.calibration import unsampled_noise_beside
 from fedcredit.privacy.accounting.events import Events, GaussianSteps, merge
 from fedcredit.privacy.accounting.releases import (
     ENCODING_RANGES,
+    FEDERATION,
     OWN_INTERCEPT,
     RECALIBRATION,
     TEST_HISTOGRAM,
     TRAIN,
     VALIDATION_HISTOGRAM,
+    check_release,
     parts_of,
 )
+from fedcredit.privacy.plan import PrivacyPlan
 
 _SHARE = 0.1
 
@@ -25,7 +30,7 @@ def charged_noise(experiment: Experiment) -> dict[str, float]:
     Held-out loans are not trained on, so what is released of them may cost what training costs the others: without
     a ``noise_multiplier`` their releases share the run's whole target. What reads training loans takes a tenth of
     the target's squared ratio of sensitivity to noise, and the training's noise is calibrated with it. Where lenders
-    have budgets, the target is the smallest of all: the noise is one for all lenders.
+    have budgets, or there is a cap, the target is the smallest of all: the noise is one for all lenders.
 
     Args:
         experiment: the experiment.
@@ -41,10 +46,10 @@ def charged_noise(experiment: Experiment) -> dict[str, float]:
         return dict.fromkeys(asked, 0.0)
     noise = {name: given for name, given in asked.items() if given is not None}
     open_names = [name for name, given in asked.items() if given is None]
-    if open_names and experiment.privacy.target_epsilon is None:
+    if open_names and experiment.privacy.target_epsilon is None and experiment.privacy.epsilon_cap is None:
         raise InputError(
-            f"{', '.join(open_names)} has no noise_multiplier, and the run has no target_epsilon "
-            "from which to find one; give either"
+            f"{', '.join(open_names)} has no noise_multiplier, and the run has neither a "
+            "target_epsilon nor an epsilon_cap from which to find one; give one of them"
         )
     tenths = [name for name in open_names if TRAIN in parts_of(name)]
     noise.update((name, _noise(experiment, (), share=_SHARE)) for name in tenths)
@@ -72,6 +77,28 @@ def training_releases(experiment: Experiment) -> Events:
         return ()
     noise = charged_noise(experiment)
     return merge(charged_event(multiplier) for name, multiplier in noise.items() if TRAIN in parts_of(name))
+
+
+def planned_releases(experiment: Experiment, plan: PrivacyPlan) -> dict[str, Callable[[str], Events]]:
+    """Say what the ledgers of a run will hold when all rounds and charged releases have been, references aside.
+
+    Args:
+        experiment: the experiment.
+        plan: its plan over the rounds that will run.
+
+    Returns:
+        Lender -> what its ledger will hold under a release's name.
+
+    Raises:
+        InputError: as `charged_noise`.
+    """
+    charged = {name: (charged_event(multiplier),) for name, multiplier in charged_noise(experiment).items()}
+    planned = {lender: {FEDERATION: (event,), **charged} for lender, event in plan.events.items()}
+
+    def held(lender: str) -> Callable[[str], Events]:
+        return lambda name: planned[lender].get(check_release(name), ())
+
+    return {lender: held(lender) for lender in planned}
 
 
 def charged_event(noise_multiplier: float) -> GaussianSteps:
@@ -105,8 +132,8 @@ def _asked(experiment: Experiment) -> dict[str, float | None]:
 
 def _noise(experiment: Experiment, fixed: Events, *, num_steps: int = 1, share: float = 1.0) -> float:
     privacy = experiment.privacy
-    assert privacy.target_epsilon is not None
-    strictest = min([privacy.target_epsilon, *privacy.budgets.values()])
+    limits = [privacy.target_epsilon, privacy.epsilon_cap, *privacy.budgets.values()]
+    strictest = min(limit for limit in limits if limit is not None)
     try:
         whole = unsampled_noise_beside(strictest, delta=privacy.target_delta, num_steps=num_steps, beside=fixed)
     except ValueError as error:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 from fedcredit.credit.histogram import HistogramFigures, NoisyFigure
 from fedcredit.experiment.charged_plan import charged_noise
-from fedcredit.experiment.prepare import Prepared
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.spec import Charged, Experiment
 from fedcredit.experiment.wording import ABSENT, Table, epsilon_text, figure_text, readable, with_interval
-from fedcredit.privacy.accounting.parts import events_by_part
+from fedcredit.privacy.accounting.parts import EventsOf, events_by_part
 from fedcredit.privacy.accounting.releases import (
     ENCODING_RANGES,
     OWN_INTERCEPT,
@@ -19,7 +18,6 @@ from fedcredit.privacy.accounting.releases import (
     TEST_HISTOGRAM,
     VALIDATION_HISTOGRAM,
 )
-from fedcredit.privacy.accounting.run_ledger import RunLedger
 from fedcredit.privacy.accounting.statement import worst_epsilon
 
 
@@ -52,18 +50,18 @@ def charged_words(experiment: Experiment) -> tuple[str, ...]:
     )
 
 
-def lines_by_part(prepared: Prepared, ledgers: Mapping[str, RunLedger], delta: float) -> list[str]:
-    """Say how what was released of held-out loans and of training loans composes.
+def lines_by_part(ledgers: Mapping[str, EventsOf], delta: float, *, has_keys: bool) -> list[str]:
+    """Say how what is released of held-out loans and of training loans composes.
 
     Args:
-        prepared: the prepared experiment.
-        ledgers: lender -> its ledger.
+        ledgers: lender -> what its ledger holds under a release's name.
         delta: that of the statement.
+        has_keys: whether the table has borrower keys, by which loans are dealt into parts.
 
     Returns:
-        One line, or none where only training loans were read.
+        One line, or none where only training loans are read.
     """
-    parts = {name: events_by_part(ledger.events) for name, ledger in ledgers.items()}
+    parts = {name: events_by_part(events_of) for name, events_of in ledgers.items()}
     present = [part for part in PARTS if any(part in own for own in parts.values())]
     if len(present) == 1:
         return []
@@ -75,7 +73,7 @@ def lines_by_part(prepared: Prepared, ledgers: Mapping[str, RunLedger], delta: f
     keys = (
         "loans are dealt into them by their borrower's keyed hash, so a borrower is in one of them at every lender and "
         "pays for the dearest, not for the sum"
-        if prepared.portfolio.schema.borrower is not None
+        if has_keys
         else "no borrower key is known, so the lines for several lenders are of the dearest choice of parts"
     )
     return [f"by the part of the loans at one lender: epsilon {told}; {keys}"]

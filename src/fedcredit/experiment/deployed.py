@@ -67,6 +67,26 @@ def keyed_name(folder: Path, content: bytes) -> str:
     return hmac.new(_key(folder), content, hashlib.sha256).hexdigest()
 
 
+def checksum_name(experiment: Experiment, checksum: str, *, begin: bool = True) -> str:
+    """Name a table for the fingerprint, which the server knows; a deployed one so that no guess of it can be tested.
+
+    Args:
+        experiment: the experiment.
+        checksum: of its loans.
+        begin: whether the key of mode deployed is drawn where there is none; otherwise no run has a name yet.
+
+    Returns:
+        The checksum itself in other modes, and where no run has a name.
+
+    Raises:
+        InputError: as `keyed_name`.
+    """
+    folder = ledger_folder(experiment)
+    if experiment.mode != DEPLOYED or not (begin or (folder / KEY_FILE).exists()):
+        return checksum
+    return keyed_name(folder, checksum.encode())
+
+
 def dataset_of(folder: Path, institution: Institution, portfolio: Portfolio) -> str:
     """Name the loans of a lender, all parts of them.
 
@@ -105,7 +125,9 @@ def open_accounts(prepared: Prepared, *, heads: Mapping[str, str]) -> dict[str, 
         for institution in prepared.institutions:
             path, dataset = dataset_ledger_path(prepared, institution)
             ledger = _opened(path, prepared, institution.name, dataset, heads.get(institution.name))
-            opened[institution.name] = RunAccount(ledger, fingerprint=prepared.fingerprint)
+            opened[institution.name] = RunAccount(
+                ledger, fingerprint=prepared.fingerprint, target_delta=prepared.plan.target_delta
+            )
     except BaseException:
         for account in opened.values():
             account.dataset.close()

@@ -20,6 +20,7 @@ _LATER_OF_EVALUATION = ("sections", "profit", "approval_rate", "charged")
 _NOT_MEANING = {"name", "runtime", "trainer", "results_dir", "ledger_dir"}
 _UNSAID: Mapping[str, object] = {"split": {"kind": "hashed"}, "encoding": None}
 _UNSAID_OF_A_MARKET = ("num_months", 36)
+_UNSAID_OF_A_NETWORK = ("focal_gamma", 0.0)
 _NEVER = object()
 
 
@@ -54,6 +55,9 @@ def without_unsaid(meaning: Mapping[str, object]) -> dict[str, object]:
     portfolio = kept.get("portfolio")
     if isinstance(portfolio, Mapping):
         kept["portfolio"] = {key: value for key, value in portfolio.items() if (key, value) != _UNSAID_OF_A_MARKET}
+    network = kept.get("network")
+    if isinstance(network, Mapping):
+        kept["network"] = {key: value for key, value in network.items() if (key, value) != _UNSAID_OF_A_NETWORK}
     evaluation = kept.get("evaluation")
     if isinstance(evaluation, Mapping):
         later = json.loads(Evaluation().model_dump_json(include=set(_LATER_OF_EVALUATION)))

@@ -7,14 +7,16 @@ from typing import Literal
 
 from fedcredit.errors import InputError
 from fedcredit.experiment.by_group import group_table, mean_text
+from fedcredit.experiment.levels import level_over_runs
 from fedcredit.experiment.market_records import ALL, RingFigures
 from fedcredit.experiment.rare import rare_table
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import arms_by_split
 from fedcredit.experiment.study import in_order
+from fedcredit.experiment.vertical import vertical_table
 from fedcredit.experiment.wording import REFERENCE_NAMES, Table, epsilon_of, epsilon_text, readable
 
-Grouping = Literal["kind", "lender", "rival", "rare", "ring"]
+Grouping = Literal["kind", "lender", "level", "vertical", "rival", "rare", "ring"]
 _THIS = "this run"
 
 
@@ -23,8 +25,9 @@ def grouped(records: Sequence[RunRecord], by: Grouping) -> Table:
 
     Args:
         records: finished runs, at least one.
-        by: ``kind`` and ``lender`` against the true PD of simulated markets, ``rival`` at equal epsilon, ``rare`` for
-            lenders with few defaults, ``ring`` for what reviews find.
+        by: ``kind`` and ``lender`` against the true PD of simulated markets, ``level`` beside what the true PD itself
+            reaches, ``vertical`` for what other lenders know, ``rival`` at equal epsilon, ``rare`` for lenders with few
+            defaults, ``ring`` for what reviews find.
 
     Returns:
         The table.
@@ -36,7 +39,13 @@ def grouped(records: Sequence[RunRecord], by: Grouping) -> Table:
         raise InputError("records holds no run; give at least one finished run")
     if by in ("kind", "lender"):
         return group_table(records, "kind" if by == "kind" else "lender")
-    tables = {"rival": rival_table, "rare": rare_table, "ring": rings_table}
+    tables = {
+        "level": level_over_runs,
+        "vertical": vertical_table,
+        "rival": rival_table,
+        "rare": rare_table,
+        "ring": rings_table,
+    }
     return tables[by](records)
 
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from fedcredit.credit.evaluation import FederationEvaluation, evaluate_federation
 from fedcredit.credit.scored import Scored
+from fedcredit.credit.stability import Borrowers, population_stability
 from fedcredit.data.out_of_time import known, windows
 from fedcredit.experiment.market_records import Stability, WindowRecord
 from fedcredit.experiment.prepare import Prepared
 from fedcredit.experiment.spec import OutOfTimeSplit
 
-_BINS = 10
 _MOST_COLUMNS = 5
 
 
@@ -36,7 +36,9 @@ def by_window(
         return {}
     trained = np.concatenate([lender.train.rows for lender in prepared.institutions])
     again = known(prepared.portfolio, trained)
-    before = np.concatenate(list(seen.values()))
+    before = np.concatenate([seen[lender.name] for lender in prepared.institutions])
+    validated = np.concatenate([lender.validation.rows for lender in prepared.institutions])
+    borrower = prepared.portfolio.borrower
     found = {}
     for name, mask in windows(prepared.portfolio, split).items():
         rows = np.concatenate([lender.test.rows[mask[lender.test.rows]] for lender in prepared.institutions])
@@ -47,28 +49,31 @@ def by_window(
             evaluation=_evaluate(prepared, inside),
             known_share=float(again[rows].mean()),
             of_others=_evaluate(prepared, others) if any(scored.num_loans for scored in others.values()) else None,
-            score=stability(before, np.concatenate([scored.pd for scored in inside.values()])),
+            score=stability(
+                before,
+                np.concatenate([scored.pd for scored in inside.values()]),
+                borrowers=(borrower[validated], borrower[rows]),
+            ),
             columns=_moved_most(prepared, trained, rows),
         )
     return found
 
 
-def stability(before: NDArray[np.float64], now: NDArray[np.float64]) -> Stability:
+def stability(before: NDArray[np.float64], now: NDArray[np.float64], *, borrowers: Borrowers) -> Stability:
     """Compare a score or a column at two times.
 
     Args:
         before: at training time, ``[loans]``, with at least one value.
         now: later, ``[later loans]``, with at least one value.
+        borrowers: the borrower of each of the first loans, and of each of the later ones.
 
     Returns:
-        PSI over ten bins of the first, and its quantile by chance.
+        PSI over ten bins of the first, and its quantile by chance, where a borrower's loans go together.
     """
-    from scipy.stats import chi2
-
     from fedcredit.data.market.band_statistics import stability_index
 
-    by_chance = (1.0 / len(before) + 1.0 / len(now)) * float(chi2.ppf(0.95, _BINS - 1))
-    return Stability(psi=float(stability_index(before, now)), by_chance=by_chance)
+    found = population_stability(before, now, borrowers=borrowers)
+    return Stability(psi=float(stability_index(before, now)), by_chance=found.chance_quantile)
 
 
 def _moved_most(prepared: Prepared, trained: NDArray[np.int64], rows: NDArray[np.int64]) -> dict[str, Stability]:
@@ -77,7 +82,11 @@ def _moved_most(prepared: Prepared, trained: NDArray[np.int64], rows: NDArray[np
     matrix, _ = raw_matrix(prepared.portfolio)
     kinds = ("number", "flag", "category")
     names = [column.name for column in prepared.portfolio.schema.columns if column.kind in kinds]
-    moved = {name: stability(matrix[trained, place], matrix[rows, place]) for place, name in enumerate(names)}
+    borrowers = prepared.portfolio.borrower[trained], prepared.portfolio.borrower[rows]
+    moved = {
+        name: stability(matrix[trained, place], matrix[rows, place], borrowers=borrowers)
+        for place, name in enumerate(names)
+    }
     return {name: moved[name] for name in sorted(moved, key=lambda name: -moved[name].psi)[:_MOST_COLUMNS]}
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from fedcredit.errors import InputError
 from fedcredit.experiment.deployed import DEPLOYED
+from fedcredit.experiment.epsilon_over_runs import price_together, runs_beside, runs_shown, table_of
 from fedcredit.experiment.record import RunRecord
-from fedcredit.experiment.spent_runs import price_together, runs_beside, runs_shown, table_of
 from fedcredit.experiment.wording import ABSENT, Table, delta_of, epsilon_of, epsilon_text, statement_of
 from fedcredit.privacy.accounting.accountants import Epsilon
-from fedcredit.privacy.accounting.statement import at_lenders
+from fedcredit.privacy.accounting.statement_wording import at_lenders
 
 _UNITS = ("loan", "borrower", "institution")
 _ACCOUNTANTS = {"pld": "privacy-loss distribution", "rdp": "Renyi divergence", "closed_form": "exact Gaussian"}

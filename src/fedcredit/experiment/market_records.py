@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedcredit.credit.evaluation import FederationEvaluation
 
 ALL, ORACLE, RUN, OWN_INTERCEPT = "all", "oracle", "this run", "own intercept"
+OWN_ORACLE = "oracle, own intercept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,9 @@ class TruthFigures:
 class TruthRecord:
     """Models against the truth: model -> group -> figures.
 
-    Groups are ``all``, the kinds of lenders, and the lenders; ``kinds`` says which lender is of which kind.
+    Groups are ``all``, the kinds of lenders, and the lenders; ``kinds`` says which lender is of which kind. Where
+    lenders move the run's level to their own, ``oracle, own intercept`` is the true PD moved like that, by the
+    outcomes of the same loans: what a level that is learnt from them can be expected to reach.
     """
 
     kinds: Mapping[str, str]
@@ -49,8 +52,9 @@ class TruthRecord:
 class Stability:
     """PSI of one score or column against training time, and what chance alone exceeds once in twenty.
 
-    Without a shift PSI is about ``(1/n + 1/m) chi2(bins - 1)`` (Yurdakul and Naranjo 2020); ``by_chance`` is the
-    95 % quantile of that. ``psi`` above it is a shift; whether it matters is another question.
+    Without a shift PSI is about ``(1/n + 1/m) chi2(bins - 1)`` (Yurdakul and Naranjo 2020), corrected where borrowers
+    have several loans, at one time or at both (Rao and Scott 1981); ``by_chance`` is the 95 % quantile of that. ``psi``
+    above it is a shift; whether it matters is another question.
     """
 
     psi: float
@@ -75,7 +79,11 @@ class WindowRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ShockRecord:
-    """Entries into default ``first_after`` to ``last_after`` months after a shock began, by kind of lender."""
+    """Entries into default ``first_after`` to ``last_after`` months after a shock began, by kind of lender.
+
+    ``true_pd_with`` and ``true_pd_without`` are mean true PDs over the 12 months after ``true_pd_month``, the first
+    month looked at in the shock, so without the luck of who defaulted; empty where no such month is looked at.
+    """
 
     shock: str
     shock_month: int
@@ -84,6 +92,9 @@ class ShockRecord:
     last_after: int
     with_shock: Mapping[str, float]
     without: Mapping[str, float]
+    true_pd_month: int | None = None
+    true_pd_with: Mapping[str, float] = field(default_factory=dict)
+    true_pd_without: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

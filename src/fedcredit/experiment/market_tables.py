@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import math
 
-from fedcredit.experiment.market_records import ALL, OWN_INTERCEPT, RUN, Stability, TruthFigures
+from fedcredit.experiment.market_records import (
+    ALL,
+    OWN_INTERCEPT,
+    OWN_ORACLE,
+    RUN,
+    ShockRecord,
+    Stability,
+    TruthFigures,
+)
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.rings import ring_table
 from fedcredit.experiment.summary import auc_texts, interval_note, ratio_texts
+from fedcredit.experiment.vertical import VERTICAL, vertical_gain
 from fedcredit.experiment.wording import ABSENT, REFERENCE_NAMES, Table, figure_text, readable
 
 
@@ -72,7 +81,7 @@ def level_table(record: RunRecord) -> Table:
     """
     truth = record.truth
     assert truth is not None
-    own = truth.models.get(OWN_INTERCEPT)
+    own = [truth.models[model] for model in (OWN_INTERCEPT, OWN_ORACLE) if model in truth.models]
     rows = tuple(
         (
             readable(name),
@@ -81,7 +90,7 @@ def level_table(record: RunRecord) -> Table:
             *(figure_text(truth.models[model][name].auc, digits=3) for model in ("alone",) if model in truth.models),
             figure_text(truth.models["oracle"][name].auc, digits=3),
             figure_text(truth.models[RUN][name].mean_pd_over_true, digits=2),
-            *(() if own is None else (figure_text(own[name].mean_pd_over_true, digits=2),)),
+            *(figure_text(groups[name].mean_pd_over_true, digits=2) for groups in own),
         )
         for name, kind in truth.kinds.items()
     )
@@ -89,10 +98,13 @@ def level_table(record: RunRecord) -> Table:
         title="Lenders against the true PD",
         headings=(
             "lender", "kind", "AUC federated", *(("AUC alone",) if "alone" in truth.models else ()), "AUC true PD",
-            "mean PD / true", *(() if own is None else ("own intercept",)),
+            "mean PD / true", *("own intercept", "true PD, own intercept")[: len(own)],
         ),
         num_labels=2,
         rows=rows,
+        notes=() if not own else (
+            "True PD, own intercept: what who knew the true PD but for its level would make of the same outcomes.",
+        ),
     )  # fmt: skip
 
 
@@ -156,18 +168,34 @@ def shock_table(record: RunRecord) -> Table:
         interval = ABSENT if not math.isfinite(spread) else (
             f"[{ratio * math.exp(-1.96 * spread):.2f}, {ratio * math.exp(1.96 * spread):.2f}]"
         )  # fmt: skip
-        rows.append((kind, f"{calm:,.0f}", f"{count:,.0f}", ABSENT if math.isnan(ratio) else f"{ratio:.2f}", interval))
+        times = ABSENT if math.isnan(ratio) else f"{ratio:.2f}"
+        rows.append((kind, f"{calm:,.0f}", f"{count:,.0f}", times, interval, *_true_times(shock, kind)))
     return Table(
         title=f"The shock: {shock.shock}, from month {shock.shock_month}",
-        headings=("kind", "defaults without", "defaults with", "times", "interval"),
+        headings=(
+            "kind", "defaults without", "defaults with", "times", "interval",
+            *(("true PD, times",) if shock.true_pd_with else ()),
+        ),
         num_labels=1,
         rows=tuple(rows),
         notes=(
             f"Accounts that reach 90 days past due {shock.first_after} to {shock.last_after} months after the shock "
             "began, in this market and in the same market without it. Interval: 95 %, as of independent Poisson "
             "counts, which is wide, since both markets share their draws.",
+            *(
+                (f"True PD: the mean over the 12 months after month {shock.true_pd_month}, without the luck of who "
+                 "defaulted.",) if shock.true_pd_with else ()
+            ),
         ),
-    )
+    )  # fmt: skip
+
+
+def _true_times(shock: ShockRecord, kind: str) -> tuple[str, ...]:
+    """Write how many times higher the mean true PD is with the shock, where it is known of any kind."""
+    if not shock.true_pd_with:
+        return ()
+    struck, calm = shock.true_pd_with.get(kind), shock.true_pd_without.get(kind)
+    return (f"{struck / calm:.2f}" if struck and calm else ABSENT,)
 
 
 def _truth_texts(found: TruthFigures) -> tuple[str, ...]:
@@ -183,19 +211,17 @@ def _truth_texts(found: TruthFigures) -> tuple[str, ...]:
 
 
 def _vertical_note(record: RunRecord) -> tuple[str, ...]:
-    """Answer the vertical question where both kinds of trees were grown."""
-    assert record.truth is not None
-    trees, joined = (record.truth.models.get(name) for name in ("pooled_trees", "joined_trees"))
-    if trees is None or joined is None:
+    """Answer the vertical question where a pooled model was fitted without and with them."""
+    added = [(model, gain) for model in VERTICAL if (gain := vertical_gain(record, model, ALL)) is not None]
+    if not added:
         return ()
-    before, after = trees[ALL].auc, joined[ALL].auc
-    if before is None or after is None:
-        return ()
-    return (f"What the borrowers' balances at other lenders would add to pooled trees: {after - before:+.4f} of AUC.",)
+    told = " and ".join(f"{gain:+.4f} of AUC to a pooled {model}" for model, gain in added)
+    return (f"What the borrowers' balances at other lenders would add: {told}.",)
 
 
 def _name(model: str) -> str:
-    return REFERENCE_NAMES.get(model, "this run, own intercepts" if model == OWN_INTERCEPT else model)
+    own = {OWN_INTERCEPT: "this run, own intercepts", OWN_ORACLE: "the true PD, own intercepts"}
+    return REFERENCE_NAMES.get(model, own.get(model, model))
 
 
 def _stability_text(found: Stability) -> str:

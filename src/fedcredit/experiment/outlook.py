@@ -19,7 +19,8 @@ from fedcredit.data.schema import Schema, read_schema
 from fedcredit.data.schema_checks import encoded_names
 from fedcredit.data.tables import load_portfolio, public_schema
 from fedcredit.errors import InputError
-from fedcredit.experiment.charged_plan import charged_noise, training_releases
+from fedcredit.experiment.charged_plan import planned_releases, training_releases
+from fedcredit.experiment.charged_wording import charged_words, lines_by_part
 from fedcredit.experiment.prepare import Prepared, initial_network
 from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.spec import Experiment, MarketPortfolio, PublicTable
@@ -30,12 +31,13 @@ from fedcredit.experiment.wording import PRIVATE_REFERENCES, epsilon_text
 from fedcredit.federation.traffic import Traffic, traffic
 from fedcredit.model.network import network_from_spec
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon
-from fedcredit.privacy.accounting.statement import EpsilonStatement, state
+from fedcredit.privacy.accounting.events import Events
+from fedcredit.privacy.accounting.parts import state_parts
+from fedcredit.privacy.accounting.statement import EpsilonStatement
 from fedcredit.privacy.plan import PrivacyPlan, check_delta_for_institutions, check_delta_of
 from fedcredit.privacy.terms import agree
 
 Progress = Callable[[str, int, int], None]
-_BESIDE = ", with the charged releases of training loans beside them; those of held-out loans are priced by the run"
 _CURVE_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 _SMALL_BATCH = 64.0
 _WEAK_DELTA = 0.1
@@ -59,7 +61,9 @@ class Outlook:
         plan: its noise and what is planned to be spent.
         num_parameters: how many numbers a lender sends a round.
         statement: the planned epsilons with their reading; ``None`` without privacy.
-        curve: after how many rounds the worst-off lender has spent how much.
+        by_part: how releases of training loans and of held-out loans compose, in words.
+        curve: after how many rounds the worst-off lender has spent how much of its training loans, with the charged
+            releases that read them.
         traffic: messages and bytes over the whole run.
         train_seconds: an estimate for the inline runtime on this machine, without references and report.
         refusal: why a run would be refused; ``None`` if it would not.
@@ -72,6 +76,7 @@ class Outlook:
     plan: PrivacyPlan
     num_parameters: int
     statement: EpsilonStatement | None
+    by_part: tuple[str, ...]
     curve: tuple[tuple[int, Epsilon], ...]
     traffic: Traffic
     train_seconds: float
@@ -111,7 +116,8 @@ def look_ahead(
         plan=plan,
         num_parameters=prepared.network.num_parameters,
         statement=_planned(experiment, prepared, plan) if plan.is_private else None,
-        curve=_curve(plan) if plan.is_private else (),
+        by_part=_by_part(experiment, prepared, plan),
+        curve=_curve(plan, beside=training_releases(experiment)) if plan.is_private else (),
         traffic=traffic(
             _of_rounds(experiment, plan.num_rounds),
             num_parameters=prepared.network.num_parameters,
@@ -190,30 +196,40 @@ def _without_loans(
 
 
 def _planned(experiment: Experiment, prepared: Prepared, plan: PrivacyPlan) -> EpsilonStatement:
-    planned = {name: [event] for name, event in plan.events.items()}
-    return state(
-        {name: [*events, *training_releases(experiment)] for name, events in planned.items()},
+    told = "; ".join(
+        [f"every update over {plan.num_rounds} rounds, and the network made from them", *charged_words(experiment)]
+    )
+    return state_parts(
+        planned_releases(experiment, plan),
         delta=plan.target_delta,
         unit=plan.unit,
         relation=plan.relation,
         max_loans=experiment.privacy.max_loans_per_borrower,
         mode=experiment.mode,
-        covers=f"what is planned: every update over {plan.num_rounds} rounds, and the network made from them"
-        f"{_BESIDE if charged_noise(experiment) else ''}; what was spent is the ledgers' to say",
+        covers=f"what is planned: {told}; what was spent is the ledgers' to say",
+        known={},
+        is_one_part=prepared.portfolio.schema.borrower is not None,
         trust=trust_of(experiment),
         notes=trust_notes(
             experiment, prepared.contracts.contracts, plan, num_parameters=prepared.network.num_parameters
         ),
-        collusion=collusion(experiment, planned),
+        collusion=collusion(experiment, {name: [event] for name, event in plan.events.items()}),
     )
 
 
-def _curve(plan: PrivacyPlan) -> tuple[tuple[int, Epsilon], ...]:
+def _by_part(experiment: Experiment, prepared: Prepared, plan: PrivacyPlan) -> tuple[str, ...]:
+    if not plan.is_private:
+        return ()
+    has_keys = prepared.portfolio.schema.borrower is not None
+    return tuple(lines_by_part(planned_releases(experiment, plan), plan.target_delta, has_keys=has_keys))
+
+
+def _curve(plan: PrivacyPlan, *, beside: Events) -> tuple[tuple[int, Epsilon], ...]:
     """Price the lender that is worst off at the end, after a few numbers of rounds."""
     worst = max(plan.events, key=lambda name: plan.epsilon(name).value)
     event = plan.round_event(worst)
     rounds = sorted({max(1, round(share * plan.num_rounds)) for share in _CURVE_SHARES})
-    return tuple((count, epsilon([event.times(count)], delta=plan.target_delta)) for count in rounds)
+    return tuple((count, epsilon([event.times(count), *beside], delta=plan.target_delta)) for count in rounds)
 
 
 def _of_rounds(experiment: Experiment, num_rounds: int) -> Experiment:

@@ -11,6 +11,7 @@ from fedcredit.experiment.outlook import Outlook
 from fedcredit.experiment.record import to_jsonable
 from fedcredit.experiment.show import TableView
 from fedcredit.experiment.wording import ABSENT, Table, epsilon_text, readable
+from fedcredit.privacy.accounting.statement_wording import statement_lines
 from fedcredit.privacy.budgets import budget_line
 
 FORMAT = "fedcredit/plan/1"
@@ -96,8 +97,9 @@ def plan_lines(outlook: Outlook) -> list[str]:
         lines = [
             planned,
             *([promised] if promised else []),
-            *outlook.statement.lines(),
-            f"epsilon of the worst-off lender after rounds {growth}",
+            *statement_lines(outlook.statement),
+            *outlook.by_part,
+            f"epsilon of the worst-off lender's training loans after rounds {growth}",
         ]
     return [
         *lines,
@@ -126,6 +128,7 @@ def outlook_json(outlook: Outlook) -> str:
         "plan": outlook.plan,
         "num_parameters": outlook.num_parameters,
         "statement": None if outlook.statement is None else outlook.statement.to_json(),
+        "by_part": outlook.by_part,
         "epsilon_by_round": {str(count): bound for count, bound in outlook.curve},
         "traffic": outlook.traffic,
         "train_seconds": outlook.train_seconds,

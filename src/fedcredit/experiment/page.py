@@ -20,18 +20,19 @@ from fedcredit.experiment.wording import Table
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of a page: a title, lines set as they are, paragraphs, figures and tables."""
+    """A part of a page: a title, lines set as they are, paragraphs, links (file and text), figures and tables."""
 
     title: str
     lines: tuple[str, ...] = ()
     paragraphs: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to show."""
-        return not (self.lines or self.paragraphs or self.figures or self.tables)
+        return not (self.lines or self.paragraphs or self.links or self.figures or self.tables)
 
     @property
     def anchor(self) -> str:

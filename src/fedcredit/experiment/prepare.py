@@ -6,7 +6,6 @@ same lenders: this one, a worker of a simulation, or a stranger's machine.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.data.contract import Contract, ContractTable
-from fedcredit.data.institution import Institution, build_institutions
+from fedcredit.data.institution import Institution, build_institutions, count_train_loans
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.tables import data_checksum, load_portfolio
 from fedcredit.errors import InputError
 from fedcredit.experiment.charged_plan import training_releases
-from fedcredit.experiment.charged_ranges import with_charged_ranges
-from fedcredit.experiment.deployed import DEPLOYED, keyed_name, ledger_folder
+from fedcredit.experiment.charged_ranges import Charging, with_charged_ranges
+from fedcredit.experiment.deployed import DEPLOYED, checksum_name
 from fedcredit.experiment.fingerprint import fingerprint
+from fedcredit.experiment.run_ledgers import open_run_ledgers
 from fedcredit.experiment.spec import Experiment, Trainer
 from fedcredit.experiment.stopping import Stop, planned_stop, spending_cap
 from fedcredit.federation.central import ServerNoise
 from fedcredit.federation.client import Lender
 from fedcredit.model.network import DefaultNetwork, initial_parameters, network_from_spec, to_pd
-from fedcredit.privacy.accounting.ledger import LEDGER_FOLDER, PrivacyLedger, ledger_path
+from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.accounting.run_ledger import RunLedger
 from fedcredit.privacy.plan import SERVER, PrivacyPlan
@@ -40,7 +40,6 @@ from fedcredit.training.trainers import computed_by, predictor, trainer
 from fedcredit.training.unseeded import unseeded_round
 
 Progress = Callable[[str, int, int], None]
-SYNC_VARIABLE = "FEDCREDIT_LEDGER_SYNC"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +66,13 @@ class Prepared:
         return self.experiment.training.num_rounds if self.stop is None else self.stop.after_round
 
 
-def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prepared:
+def prepare(experiment: Experiment, *, progress: Progress | None = None, charge: Charging | None = None) -> Prepared:
     """Load the loans, build the lenders, draw up the contracts and calibrate the noise.
 
     Args:
         experiment: the experiment.
         progress: told the stage, the steps done and the steps there are.
+        charge: what charges loans that are read for the encoding; None where the run has charged them already.
 
     Returns:
         All that a run needs; equal experiments and tables give equal results.
@@ -81,19 +81,19 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
         InputError: if the table, the partition or the promise cannot be had, or no round fits under the cap.
     """
     portfolio = load_portfolio(experiment.portfolio, progress=progress)
-    checksum = _checksum(experiment, portfolio)
+    checksum = checksum_name(experiment, data_checksum(portfolio))
     name = fingerprint(experiment, data_checksum=checksum)
-    portfolio = with_charged_ranges(experiment, portfolio, fingerprint=name)
-    institutions = build_institutions(experiment, portfolio)
     terms = agree(
         experiment,
-        {institution.name: institution.train.num_sampled for institution in institutions},
+        _counted(experiment, portfolio),
         beside=training_releases(experiment),
         progress=None if progress is None else lambda _, done, total: progress("noise", done, total),
     )
     stop = planned_stop(experiment, terms.plan)
     if stop is not None and stop.after_round == 0:
         raise InputError(f"{stop.reason}. Not even one round fits: raise privacy.epsilon_cap, or the noise")
+    portfolio = with_charged_ranges(experiment, portfolio, fingerprint=name, charge=charge)
+    institutions = build_institutions(experiment, portfolio)
     network = network_from_spec(experiment.network, institutions[0].train.features.shape[1])
     return Prepared(
         experiment=experiment,
@@ -109,10 +109,11 @@ def prepare(experiment: Experiment, *, progress: Progress | None = None) -> Prep
     )
 
 
-def _checksum(experiment: Experiment, portfolio: Portfolio) -> str:
-    """Name the loans for the fingerprint, which the server knows; deployed ones so that no guess can be tested."""
-    plain = data_checksum(portfolio)
-    return keyed_name(ledger_folder(experiment), plain.encode()) if experiment.mode == DEPLOYED else plain
+def _counted(experiment: Experiment, portfolio: Portfolio) -> dict[str, int]:
+    """Count training loans, or borrowers; where encoding costs privacy, the run may be refused before it does."""
+    if experiment.encoding is not None:
+        return count_train_loans(experiment, portfolio)
+    return {found.name: found.train.num_sampled for found in build_institutions(experiment, portfolio)}
 
 
 def initial_network(experiment: Experiment, network: DefaultNetwork) -> NDArray[np.float32]:
@@ -185,6 +186,7 @@ def local_settings(experiment: Experiment, contract: Contract, plan: PrivacyPlan
         optimiser=experiment.training.optimiser,
         proximal_weight=experiment.training.proximal_weight,
         pos_weight=experiment.network.pos_weight,
+        focal_gamma=experiment.network.focal_gamma,
     )
 
 
@@ -192,9 +194,6 @@ def open_ledgers(
     prepared: Prepared, *, folder: Path, heads: Mapping[str, str] | None = None
 ) -> dict[str, PrivacyLedger]:
     """Open one ledger per lender in a results folder, the server's alone where it adds the noise, or none.
-
-    A simulated run syncs its ledgers in groups, before it keeps a result; with ``FEDCREDIT_LEDGER_SYNC=line``
-    every intent is on the disk before its first private gradient.
 
     Args:
         prepared: the prepared experiment.
@@ -209,19 +208,9 @@ def open_ledgers(
     """
     if not prepared.plan.is_private:
         return {}
-    return {
-        name: PrivacyLedger.open(
-            ledger_path(folder / LEDGER_FOLDER, name),
-            institution=name,
-            fingerprint=prepared.fingerprint,
-            mode=prepared.experiment.mode,
-            unit=prepared.plan.unit,
-            relation=prepared.plan.relation,
-            head=(heads or {}).get(name),
-            sync_every_line=os.environ.get(SYNC_VARIABLE) == "line",
-        )
-        for name in prepared.plan.events
-    }
+    return open_run_ledgers(
+        prepared.experiment, prepared.plan.events, fingerprint=prepared.fingerprint, folder=folder, heads=heads
+    )
 
 
 def server_noise(prepared: Prepared, *, ledgers: Mapping[str, RunLedger]) -> ServerNoise | None:

@@ -22,6 +22,7 @@ from fedcredit.experiment.wording import (
 )
 from fedcredit.privacy.accounting.releases import ENCODING_RANGES, OWN_INTERCEPT
 from fedcredit.privacy.accounting.statement import EpsilonStatement
+from fedcredit.privacy.accounting.statement_wording import overlap_text, worst_off_lines
 from fedcredit.privacy.budgets import budget_line
 
 PRIVACY_FILE = "privacy.md"
@@ -82,14 +83,19 @@ def privacy_page(record: RunRecord) -> str:
         ("Parameters", _parameters(record, statement)),
         ("Trust model", _trust(record, statement)),
         ("What is released", _released(record, statement)),
-        ("Who sees what", _markdown(who_sees_what(trust_model=statement.trust, mode=record.mode))),
-        ("What is not covered", _bullets(_not_covered(record, statement))),
+        ("Who sees what", markdown_table(_who_sees(record, statement))),
+        ("What is not covered", bullets(not_covered(record, statement))),
     )
     told = "\n\n".join(f"## {number}. {title}\n\n{text}" for number, (title, text) in enumerate(sections, start=1))
     return (
         f"# Privacy statement: {record.name}\n\nIn the order of NIST SP 800-226. Run {record.fingerprint[:16]}, "
         f"mode {record.mode}.\n\n**{statement.reading[1].sentence(unit=statement.unit)}**\n\n{told}\n"
     )
+
+
+def _who_sees(record: RunRecord, statement: EpsilonStatement) -> Table:
+    charged = () if record.charged is None else tuple(record.charged.noise_multiplier)
+    return who_sees_what(trust_model=statement.trust, mode=record.mode, charged=charged)
 
 
 def _unit(statement: EpsilonStatement) -> str:
@@ -103,7 +109,7 @@ def _unit(statement: EpsilonStatement) -> str:
     keys = (
         "No borrower key is known, so it is not known how many loans a borrower has, or at how many lenders."
         if known is None
-        else f"By its keys, read in the clear, {known.text(statement.unit)}."
+        else f"By its keys, read in the clear, {overlap_text(known, statement.unit)}."
     )
     if statement.unit == "borrower":
         return (
@@ -117,7 +123,16 @@ def _unit(statement: EpsilonStatement) -> str:
     )
 
 
-def _not_covered(record: RunRecord, statement: EpsilonStatement) -> list[str]:
+def not_covered(record: RunRecord, statement: EpsilonStatement) -> list[str]:
+    """List what a run's promise does not cover.
+
+    Args:
+        record: the run.
+        statement: its epsilon statement.
+
+    Returns:
+        One text a gap.
+    """
     several = {
         "loan": "several loans of one borrower at one lender: their losses add up, and only the lines for the worst-"
         "off borrower of this table, where borrower keys are known, add them",
@@ -160,14 +175,14 @@ def _parameters(record: RunRecord, statement: EpsilonStatement) -> str:
     return (
         f"{told}Delta {statement.target_delta:g} for every figure; upper bounds by {' and '.join(accountants)}. "
         f"All noise is Gaussian, {_clipped(record, statement)}.\n\n"
-        f"{_markdown(reading_table(statement))}\n\n{_worst_off(statement)}"
-        f"{_markdown(lenders, most=_MOST_LENDERS)}{more}"
+        f"{markdown_table(reading_table(statement))}\n\n{_worst_off(statement)}"
+        f"{markdown_table(lenders, most=_MOST_LENDERS)}{more}"
     )
 
 
 def _worst_off(statement: EpsilonStatement) -> str:
-    lines = statement.worst_off_lines()
-    return f"{_bullets(lines)}\n\n" if lines else ""
+    lines = worst_off_lines(statement)
+    return f"{bullets(lines)}\n\n" if lines else ""
 
 
 def _clipped(record: RunRecord, statement: EpsilonStatement) -> str:
@@ -209,7 +224,7 @@ def _trust(record: RunRecord, statement: EpsilonStatement) -> str:
             "figures hold against everybody who sees what the server releases, and not against the server, which must "
             "be trusted with what updates tell about single loans. "
             f"{_mode(record)}\n\n"
-            f"{_bullets(statement.notes)}"
+            f"{bullets(statement.notes)}"
         )
     return (
         "Local trust: every lender trusts itself alone. It clips and adds noise before anything leaves it, so the "
@@ -231,10 +246,19 @@ def _released(record: RunRecord, statement: EpsilonStatement) -> str:
             f"not in the figures above: the private references of this run ({', '.join(private)}); the ledgers hold "
             "what they cost, for the case that they are published too"
         )
-    return _bullets([*lines, "what each release cost: `fedcredit ledger show` on this folder"])
+    return bullets([*lines, "what each release cost: `fedcredit ledger show` on this folder"])
 
 
-def _markdown(table: Table, *, most: int | None = None) -> str:
+def markdown_table(table: Table, *, most: int | None = None) -> str:
+    """Write a table as Markdown.
+
+    Args:
+        table: the table.
+        most: rows at most.
+
+    Returns:
+        Its headings, rows and notes.
+    """
     lines = [_row(table.headings), _row(["---"] * len(table.headings)), *(_row(row) for row in table.rows[:most])]
     return "\n".join([*lines, *(f"\n{note}" for note in table.notes)])
 
@@ -243,5 +267,6 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _bullets(lines: Sequence[str]) -> str:
+def bullets(lines: Sequence[str]) -> str:
+    """Write lines as a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)

@@ -99,7 +99,7 @@ def beyond_the_run(prepared: Prepared, ledgers: Ledgers, statement: EpsilonState
     budgets = budget_line(privacy.budgets, privacy.target_epsilon)
     rest = [
         *([budgets] if budgets else []),
-        *lines_by_part(prepared, ledgers, delta),
+        *lines_by_part(own, delta, has_keys=prepared.portfolio.schema.borrower is not None),
         not_covered(prepared.experiment),
         _scope(prepared),
     ]

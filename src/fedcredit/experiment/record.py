@@ -126,7 +126,7 @@ def record_from_json(text: str, *, source: str = RECORD_FILE) -> RunRecord:
     """
     try:
         content = json.loads(text, object_hook=_number_from_tag)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{source} is not a whole JSON file ({error}); run the experiment again") from error
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise InputError(f"{source} is not a run record of format {FORMAT}; name a results folder of this version")

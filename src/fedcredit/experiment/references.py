@@ -3,10 +3,10 @@
 Private references draw their own noise and charge it, under their own name, to the ledgers of the
 lenders whose loans they read. They answer three questions: what federating is worth (each lender
 ``alone``), what local trust costs (``pooled``), and whether a network is worth having
-(``federated_logistic``, and the rivals ``one_shot``, ``output_perturbation`` and ``dp_ebm``). The
-references without privacy show what the loans hold: ``pooled_network``, ``pooled_logistic``,
-``pooled_trees``. On a simulated market ``joined_trees`` shows what the borrowers' balances at other
-lenders would add to those trees, and ``oracle`` is the true PD.
+(``federated_logistic``, and the rivals ``one_shot``, ``output_perturbation`` and ``dp_ebm``). Those without
+privacy show what the loans hold (``open_references``): ``pooled_network``, ``pooled_logistic``, ``pooled_trees``.
+On a simulated market ``joined_network`` and ``joined_trees`` show what the borrowers' balances at other lenders
+would add, and ``oracle`` is the true PD.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fedcredit.credit.discrimination import auc
 from fedcredit.data.contract import ContractTable, draw_up
 from fedcredit.data.institution import Loans
 from fedcredit.experiment.direct import Participant, server_rule, train_directly
+from fedcredit.experiment.open_references import OPEN_REFERENCES
 from fedcredit.experiment.prepare import Prepared, initial_network, local_settings, predict_pd, trainer_name
 from fedcredit.experiment.rivals import (
     POOLED,
@@ -30,9 +31,8 @@ from fedcredit.experiment.rivals import (
     output_perturbation_scores,
     pool,
 )
-from fedcredit.experiment.spec import Adam, FixedSteps, Network, Reference, Sgd, Strategy
+from fedcredit.experiment.spec import Network, Reference
 from fedcredit.experiment.stopping import most_rounds, spending_cap
-from fedcredit.experiment.wording import PRIVATE_REFERENCES
 from fedcredit.model.network import DefaultNetwork, network_from_spec
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import (
@@ -42,13 +42,7 @@ from fedcredit.privacy.accounting.releases import (
 )
 from fedcredit.privacy.budgets import strictest
 from fedcredit.privacy.plan import PrivacyPlan, plan_privacy
-from fedcredit.seeds import public_stream, words
-from fedcredit.training.contract import LocalSettings
 from fedcredit.training.trainers import trainer
-
-_OPEN_ROUNDS = 400
-_OPEN_STRATEGY = Strategy(server_optimiser=Adam(learning_rate=0.01))
-_OPEN_RATE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,20 +73,16 @@ def run_reference(reference: Reference, prepared: Prepared, *, ledgers: Mapping[
     """
     if reference == "alone":
         return _alone(prepared, ledgers)
+    if reference in OPEN_REFERENCES:
+        return ReferenceScores(reference=reference, pd=OPEN_REFERENCES[reference](prepared), is_private=False)
     build: dict[Reference, Callable[[Prepared, Mapping[str, PrivacyLedger]], Scores]] = {
         "pooled": _pooled,
         "federated_logistic": _federated_logistic,
         "one_shot": one_shot_scores,
         "output_perturbation": output_perturbation_scores,
         "dp_ebm": dp_ebm_scores,
-        "pooled_network": _pooled_network,
-        "pooled_logistic": _pooled_logistic,
-        "pooled_trees": _pooled_trees,
-        "joined_trees": _joined_trees,
-        "oracle": _oracle,
     }
-    is_private = bool(ledgers) and reference in PRIVATE_REFERENCES
-    return ReferenceScores(reference=reference, pd=build[reference](prepared, ledgers), is_private=is_private)
+    return ReferenceScores(reference=reference, pd=build[reference](prepared, ledgers), is_private=bool(ledgers))
 
 
 def alone_networks(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> dict[str, NDArray[np.float32]]:
@@ -190,91 +180,6 @@ def _pooled_plan(prepared: Prepared, contracts: ContractTable) -> PrivacyPlan:
     plan = plan_privacy(promise, contracts, num_rounds=prepared.experiment.training.num_rounds, progress=None)
     fitting = most_rounds(spending_cap(prepared.experiment), plan, POOLED)
     return plan.through(max(1, min(prepared.plan.num_rounds, fitting)))
-
-
-def _pooled_network(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
-    """Train the run's network on all loans without clipping or noise, on its own tuned schedule."""
-    loans = pool(prepared)
-    contracts = draw_up(
-        {POOLED: loans.num_loans}, local=FixedSteps(num_steps=1, sampling_probability=_OPEN_RATE), weights="uniform"
-    )
-    settings = LocalSettings(
-        num_steps=1,
-        sampling_probability=_OPEN_RATE,
-        divisor=contracts[POOLED].divisor,
-        clipping_norm=float("inf"),
-        noise_multiplier=0.0,
-        optimiser=Sgd(),
-        pos_weight=prepared.experiment.network.pos_weight,
-    )
-    participant = Participant(
-        name=POOLED, features=loans.features, default=loans.default, settings=settings, weight=1.0, event=None,
-        ledgers=(),
-    )  # fmt: skip
-    parameters = train_directly(
-        prepared.network,
-        prepared.initial,
-        [participant],
-        release="reference.pooled_network",
-        fingerprint=prepared.fingerprint,
-        seed=prepared.experiment.seed,
-        strategy=_OPEN_STRATEGY,
-        num_rounds=_OPEN_ROUNDS,
-        trainer=trainer(prepared.experiment.trainer.kind, device=prepared.experiment.trainer.device),
-        computed_by=trainer_name(prepared.experiment.trainer, prepared.network),
-    )
-    return _score(prepared, prepared.network, parameters)
-
-
-def _pooled_logistic(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
-    from sklearn.linear_model import LogisticRegression
-
-    loans = pool(prepared)
-    model = LogisticRegression(max_iter=2000).fit(loans.features.astype(np.float64), loans.default)
-    return {
-        institution.name: model.predict_proba(institution.test.features.astype(np.float64))[:, 1]
-        for institution in prepared.institutions
-    }
-
-
-def _pooled_trees(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
-    """Boost trees on the table's own columns, not on the encoding made for a private network."""
-    from fedcredit.data.encoding import raw_matrix
-
-    return _trees(prepared, *raw_matrix(prepared.portfolio))
-
-
-def _joined_trees(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
-    """Boost the same trees with what the borrowers have at other lenders, as if the lenders' tables were joined."""
-    from fedcredit.data.encoding import raw_matrix
-    from fedcredit.experiment.truth import held_elsewhere
-
-    matrix, categorical = raw_matrix(prepared.portfolio)
-    elsewhere = held_elsewhere(prepared)
-    kinds = np.concatenate([categorical, np.zeros(elsewhere.shape[1], dtype=np.bool_)])
-    return _trees(prepared, np.hstack([matrix, elsewhere]), kinds)
-
-
-def _oracle(prepared: Prepared, ledgers: Mapping[str, PrivacyLedger]) -> Scores:
-    from fedcredit.experiment.truth import true_pd
-
-    return true_pd(prepared)
-
-
-def _trees(prepared: Prepared, matrix: NDArray[np.float64], categorical: NDArray[np.bool_]) -> Scores:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    rows = np.concatenate([institution.train.rows for institution in prepared.institutions])
-    state = int(words(public_stream(seed=prepared.experiment.seed, purpose="reference.pooled_trees"), count=1)[0])
-    model = HistGradientBoostingClassifier(
-        learning_rate=0.05, max_leaf_nodes=15, max_iter=400, early_stopping=True, random_state=state,
-        categorical_features=categorical,
-    )  # fmt: skip
-    model.fit(matrix[rows], prepared.portfolio.default[rows])
-    return {
-        institution.name: model.predict_proba(matrix[institution.test.rows])[:, 1]
-        for institution in prepared.institutions
-    }
 
 
 def _train(

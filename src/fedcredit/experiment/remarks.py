@@ -94,6 +94,11 @@ def _on_clipping(experiment: Experiment, row_norm_cap: float) -> Iterator[str]:
             f"pos_weight {experiment.network.pos_weight:g} scales the gradients of defaulted loans before clipping and "
             "shifts predicted PDs upwards; compare ranking, not levels."
         )
+    if experiment.network.focal_gamma > 0.0:
+        yield (
+            f"focal_gamma {experiment.network.focal_gamma:g} is not minimised by the bad rate: predicted PDs are moved "
+            "towards .5; compare ranking, or take each lender's own intercept."
+        )
 
 
 def _on_local_training(experiment: Experiment) -> Iterator[str]:

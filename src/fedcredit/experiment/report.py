@@ -9,6 +9,7 @@ from pathlib import Path
 from fedcredit.errors import InputError
 from fedcredit.experiment.by_group import group_table
 from fedcredit.experiment.charged_wording import charged_tables
+from fedcredit.experiment.epsilon_by_round import spending_of
 from fedcredit.experiment.figures import Figure
 from fedcredit.experiment.looking import Cost, known_cost, looking_headline, looking_table
 from fedcredit.experiment.market_tables import beyond_tables
@@ -17,7 +18,6 @@ from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import arms_by_split, study_tables
 from fedcredit.experiment.review_tables import review_headline, review_tables
 from fedcredit.experiment.run_figures import run_figures
-from fedcredit.experiment.spending import spending_of
 from fedcredit.experiment.study import in_order
 from fedcredit.experiment.study_figures import study_figures
 from fedcredit.experiment.study_review import study_review_table
@@ -38,7 +38,8 @@ _AGAIN = (
     "From the folder of this report, or a zip file of it, with the same loan table; every figure is compared with what "
     "is saved here, and the differences of versions and machines are named."
 )
-REPORT_FILE = "report.html"
+REPORT_FILE, DECISIONS_FILE = "report.html", "decisions.html"
+_BESIDE = {DECISIONS_FILE: "Approvals, limits, losses, tranches and months decided by this run"}
 
 
 def write_report(record: RunRecord, folder: Path) -> Path:
@@ -55,7 +56,7 @@ def write_report(record: RunRecord, folder: Path) -> Path:
 
     figures = _figures_of(record, folder)
     write_plots(figures, folder)
-    return _write(_run_page(record, figures), folder / REPORT_FILE)
+    return _write(_run_page(record, figures, folder), folder / REPORT_FILE)
 
 
 def report_of(record: RunRecord, folder: Path) -> Path:
@@ -121,7 +122,7 @@ def run_report(record: RunRecord, folder: Path | None = None) -> str:
     Returns:
         HTML.
     """
-    return _run_page(record, _figures_of(record, folder))
+    return _run_page(record, _figures_of(record, folder), folder)
 
 
 def study_report(records: Sequence[RunRecord], *, cost: Cost, against: str | None = None) -> str:
@@ -149,7 +150,7 @@ def _figures_of(record: RunRecord, folder: Path | None) -> tuple[Figure, ...]:
     return run_figures(record, spending=spending_of(record, folder) if folder is not None and has_ledgers else None)
 
 
-def _run_page(record: RunRecord, figures: Sequence[Figure]) -> str:
+def _run_page(record: RunRecord, figures: Sequence[Figure], folder: Path | None) -> str:
     statement = statement_of(record)
     drawn = {figure.name: figure for figure in figures}
 
@@ -175,6 +176,7 @@ def _run_page(record: RunRecord, figures: Sequence[Figure]) -> str:
         Section(title="Credit review", figures=named("deciles", "segments", "groups", "drift"),
                 tables=review_tables(record.review)),
         Section(title="Beyond the held-out loans", tables=tuple(beyond_tables(record))),
+        Section(title="Decisions", links=_beside(folder)),
         Section(title="How to reproduce", paragraphs=(_AGAIN,), lines=("fedcredit reproduce RESULTS_FOLDER",)),
     )  # fmt: skip
     return render(
@@ -226,6 +228,11 @@ def _study_page(records: Sequence[RunRecord], figures: Sequence[Figure], cost: C
             ("Environment of the first run", _as_yaml(records[0].environment)),
         ),
     )
+
+
+def _beside(folder: Path | None) -> tuple[tuple[str, str], ...]:
+    """Link the pages that other verbs wrote beside the report."""
+    return tuple((name, told) for name, told in _BESIDE.items() if folder is not None and (folder / name).is_file())
 
 
 def _present(table: Table | None) -> tuple[Table, ...]:

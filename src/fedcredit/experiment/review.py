@@ -6,7 +6,6 @@ not leave a lender in a deployment.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
@@ -22,7 +21,7 @@ from fedcredit.credit.segments import Segment, segment_table
 from fedcredit.credit.stability import Stability, characteristic_stability, population_stability
 from fedcredit.data.columns import CategoryColumn, FlagColumn, NumberColumn
 from fedcredit.data.encoding import raw_matrix
-from fedcredit.data.kept import computed
+from fedcredit.data.kept import computed, digest_of
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.schema import Schema
 from fedcredit.data.schema_checks import Source, encoded_names
@@ -80,7 +79,7 @@ def columns_drift(portfolio: Portfolio, before: Rows, after: Rows, *, confidence
     Returns:
         The stability of each number, flag and category of the schema, in its order.
     """
-    key = (_digest(before), _digest(after), confidence)
+    key = (digest_of(before, after), confidence)
     return computed(portfolio, "columns_drift", key, lambda: _columns_drift(portfolio, before, after, confidence))
 
 
@@ -183,18 +182,20 @@ def _drift(prepared: Prepared, parameters: NDArray[np.float32], pd: NDArray[np.f
     parts = [part for item in prepared.institutions for part in (item.train, item.validation)]
     before = np.concatenate([part.rows for part in parts])
     seen = predict_pd(prepared, prepared.network, parameters, np.concatenate([part.features for part in parts]))
-    score = population_stability(seen, pd, confidence=level)
+    borrower = prepared.portfolio.borrower
+    score = population_stability(seen, pd, confidence=level, borrowers=(borrower[before], borrower[rows]))
     columns = columns_drift(prepared.portfolio, before, rows, confidence=level)
     return Drift(num_reference=before.size, num_new=rows.size, confidence=level, score=score, columns=columns)
 
 
 def _columns_drift(portfolio: Portfolio, before: Rows, after: Rows, level: float) -> dict[str, Stability]:
-    matrix, _ = computed(portfolio, "raw_matrix", None, lambda: raw_matrix(portfolio))
+    matrix, _ = raw_matrix(portfolio)
     columns = [c for c in portfolio.schema.columns if isinstance(c, NumberColumn | FlagColumn | CategoryColumn)]
+    borrowers = portfolio.borrower[before], portfolio.borrower[after]
     found = {}
     for place, column in enumerate(columns):
         compare = population_stability if isinstance(column, NumberColumn) else characteristic_stability
-        found[column.name] = compare(matrix[before, place], matrix[after, place], confidence=level)
+        found[column.name] = compare(matrix[before, place], matrix[after, place], confidence=level, borrowers=borrowers)
     return found
 
 
@@ -225,7 +226,3 @@ def _generator(prepared: Prepared, figure: str) -> np.random.Generator:
     """Name the resamples of a figure by the seed alone, so that arms are resampled alike."""
     stream = public_stream(seed=prepared.experiment.seed, purpose=f"review.{figure}")
     return np.random.Generator(np.random.Philox(key=stream.key0 | stream.key1 << 32 | stream.tag << 64))
-
-
-def _digest(rows: Rows) -> str:
-    return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()

@@ -9,10 +9,10 @@ from pydantic import JsonValue
 
 from fedcredit.credit.calibration import CurveBin
 from fedcredit.credit.evaluation import Evaluation, FederationEvaluation
+from fedcredit.experiment.epsilon_by_round import Spending
 from fedcredit.experiment.figures import MAX_ROWS, Chart, Figure, Mark, Panel, Rows, Series, Trace, rows_figure
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.review_figures import review_figures
-from fedcredit.experiment.spending import Spending
 from fedcredit.experiment.wording import (
     SHORT_REFERENCE_NAMES,
     delta_of,
@@ -22,7 +22,7 @@ from fedcredit.experiment.wording import (
     sampled_by,
     statement_of,
 )
-from fedcredit.privacy.accounting.statement import at_lenders
+from fedcredit.privacy.accounting.statement_wording import at_lenders
 from fedcredit.privacy.reading import Reading, percent
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from fedcredit.errors import InputError
-from fedcredit.experiment.charged_ranges import charge_ranges
+from fedcredit.experiment.charged_ranges import charging
 from fedcredit.experiment.deployed import DEPLOYED, open_accounts, withheld
 from fedcredit.experiment.display import RunDisplay
 from fedcredit.experiment.environment import environment
@@ -39,6 +39,7 @@ from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
 from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.accounting.run_ledger import RunLedger
+from fedcredit.privacy.accounting.statement_wording import statement_lines
 from fedcredit.training.trainers import computed_by, trainer
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
     if experiment.trainer.device != "cpu":
         trainer(experiment.trainer.kind, device=experiment.trainer.device)
     with RunDisplay(enabled=progress) as display:
-        prepared = prepare(experiment, progress=display.stage)
+        prepared = prepare(experiment, progress=display.stage, charge=charging)
         seconds = {"prepare": time.perf_counter() - started}
         folder = run_folder(experiment, prepared.fingerprint)
         with folder.locked(), ExitStack() as stack:
@@ -93,7 +94,6 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
                 forget(folder.path)
             start = last_snapshot(prepared, folder.path, ledgers)
             _begin(folder, prepared)
-            charge_ranges(experiment, ledgers, fingerprint=prepared.fingerprint)
             trained = _train(prepared, folder, ledgers, display, start)
             seconds["train"] = time.perf_counter() - started - seconds["prepare"]
             measured = _measured(prepared, trained, ledgers, display)
@@ -232,7 +232,7 @@ def _record(
     experiment = prepared.experiment
     check_that_updates_were_charged(prepared, trained.rounds, ledgers)
     statement = promised(prepared, ledgers) if ledgers else None
-    lines = [] if statement is None else [*statement.lines(), *beyond_the_run(prepared, ledgers, statement)]
+    lines = [] if statement is None else [*statement_lines(statement), *beyond_the_run(prepared, ledgers, statement)]
     stopped = None if prepared.stop is None else prepared.stop.reason
     if stopped is not None:
         lines.insert(0, stopped)
@@ -275,9 +275,11 @@ def _record(
 
 def _finish(folder: RunFolder, prepared: Prepared, trained: _Trained, record: RunRecord, *, report: bool) -> None:
     """Write what is remembered; the record comes last and closes the folder."""
+    from fedcredit.experiment.kept_model import write_model
     from fedcredit.experiment.privacy_page import PRIVACY_FILE, privacy_page
 
     folder.write_weights(to_arrays(prepared.network, trained.result.parameters))
+    write_model(folder, prepared)
     folder.write_table("rounds.parquet", _round_rows(trained.rounds))
     folder.write_table("institutions.parquet", _institution_rows(record))
     folder.write_json("environment.json", dict(record.environment))

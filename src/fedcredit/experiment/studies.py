@@ -155,6 +155,7 @@ def progress_of(experiments: Sequence[Experiment]) -> list[Progress]:
         One answer each. Each table is loaded once, for the fingerprints.
     """
     from fedcredit.data.tables import data_checksum, load_portfolio
+    from fedcredit.experiment.deployed import checksum_name
     from fedcredit.experiment.files import run_folder
     from fedcredit.experiment.fingerprint import fingerprint
 
@@ -164,7 +165,8 @@ def progress_of(experiments: Sequence[Experiment]) -> list[Progress]:
         table = experiment.portfolio.model_dump_json()
         if table not in checksums:
             checksums[table] = data_checksum(load_portfolio(experiment.portfolio))
-        folder = run_folder(experiment, fingerprint(experiment, data_checksum=checksums[table]))
+        checksum = checksum_name(experiment, checksums[table], begin=False)
+        folder = run_folder(experiment, fingerprint(experiment, data_checksum=checksum))
         state = "finished" if folder.is_finished else _rounds_text(folder.path, experiment)
         found.append(Progress(experiment=experiment, folder=folder.path, state=state))
     return found

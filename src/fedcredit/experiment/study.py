@@ -22,7 +22,7 @@ from fedcredit.experiment.wording import (
     readable,
 )
 
-_NEVER_PRIVATE = ("pooled_network", "pooled_logistic", "pooled_trees", "joined_trees", "oracle")
+_NEVER_PRIVATE = ("pooled_network", "pooled_logistic", "pooled_trees", "joined_network", "joined_trees", "oracle")
 
 
 def study_table(records: Sequence[RunRecord]) -> Table:

@@ -9,7 +9,8 @@ from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.repeats import arms_by_split
 from fedcredit.experiment.study import in_order
 from fedcredit.experiment.wording import ABSENT, Table, epsilon_of, epsilon_text, readable, statement_of
-from fedcredit.privacy.accounting.statement import OVERLAPS, EpsilonStatement, at_lenders
+from fedcredit.privacy.accounting.statement import OVERLAPS, EpsilonStatement
+from fedcredit.privacy.accounting.statement_wording import at_lenders
 from fedcredit.privacy.reading import percent
 
 _MAX_ARMS = 40

@@ -24,7 +24,8 @@ from fedcredit.experiment.wording import (
     sampled_by,
     with_interval,
 )
-from fedcredit.privacy.accounting.statement import EpsilonStatement, at_lenders, target_of
+from fedcredit.privacy.accounting.statement import EpsilonStatement
+from fedcredit.privacy.accounting.statement_wording import at_lenders, target_of
 from fedcredit.privacy.reading import percent
 
 

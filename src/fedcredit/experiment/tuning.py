@@ -7,16 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedcredit.data.institution import count_train_loans
+from fedcredit.data.tables import load_portfolio
 from fedcredit.errors import InputError
-from fedcredit.experiment.charged_plan import charged_event, charged_noise
+from fedcredit.experiment.charged_plan import planned_releases, training_releases
 from fedcredit.experiment.files import run_folder
-from fedcredit.experiment.prepare import prepare
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.runner import run
 from fedcredit.experiment.spec import Charged, Experiment
-from fedcredit.privacy.accounting.events import Events, merge
-from fedcredit.privacy.accounting.releases import PARTS, TRAIN, parts_of
+from fedcredit.privacy.accounting.events import Events
+from fedcredit.privacy.accounting.parts import events_by_part
+from fedcredit.privacy.accounting.releases import PARTS
 from fedcredit.privacy.accounting.selection import Repetitions, of_all, of_the_best, worst_run
+from fedcredit.privacy.terms import agree
 from fedcredit.seeds import public_stream, uniforms
 
 METRICS = ("charged.auc", "charged.ks")
@@ -168,13 +171,14 @@ def _prices(arms: Sequence[Experiment], repetitions: Repetitions) -> tuple[Price
 
 
 def _planned(arm: Experiment) -> list[list[Events]]:
-    """For each part of the loans, what a run does at each lender; without borrower keys the parts are mixed."""
-    prepared, noise = prepare(arm), charged_noise(arm)
-    by_part: list[list[Events]] = []
-    for part in PARTS:
-        own = merge(charged_event(multiplier) for name, multiplier in noise.items() if part in parts_of(name))
-        training = prepared.plan.events if part == TRAIN else dict.fromkeys(prepared.plan.events)
-        by_part.append([merge([*own, *([event] if event else [])]) for event in training.values()])
-    if prepared.portfolio.schema.borrower is not None:
+    """For each part of the loans, what a run does at each lender; without borrower keys the parts are mixed.
+
+    No loan is encoded for it: that may cost privacy, and the runs charge it.
+    """
+    portfolio = load_portfolio(arm.portfolio)
+    plan = agree(arm, count_train_loans(arm, portfolio), beside=training_releases(arm)).plan
+    lenders = [events_by_part(events_of) for events_of in planned_releases(arm, plan).values()]
+    by_part = [[own.get(part, ()) for own in lenders] for part in PARTS]
+    if portfolio.schema.borrower is not None:
         return by_part
-    return [[events for lenders in by_part for events in lenders]]
+    return [[events for own in by_part for events in own]]

@@ -5,12 +5,20 @@ A row names a thing and says, in the order of `READERS`, what each reader learns
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from fedcredit.experiment.wording import Table
+from fedcredit.privacy.accounting.releases import (
+    ENCODING_RANGES,
+    OWN_INTERCEPT,
+    RECALIBRATION,
+    TEST_HISTOGRAM,
+    VALIDATION_HISTOGRAM,
+)
 
 LOCAL = "local"
+_IN_THE_CLEAR = "figures on validation and test loans, own intercepts"
 READERS = ("the lender", "the server", "other lenders", "recipients of the network")
 _RESEARCHER = {"simulated": "the simulation's researcher", "deployed": "who runs the process"}
 Row = tuple[str, ...]
@@ -41,10 +49,32 @@ _ROUNDS: tuple[Row, ...] = (
 TRUST_MODELS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
     {trust: (*_LOANS, *rows, *_ROUNDS) for trust, rows in _UPDATES.items()}
 )
+_COUNTS, _PUBLIC = ("its own", "yes", "no", "no"), ("yes", "yes", "yes", "yes")
+CHARGED: Mapping[str, tuple[Row, ...]] = MappingProxyType(
+    {
+        ENCODING_RANGES: (
+            ("a lender's noisy counts of training loans by feature, before round 1", *_COUNTS),
+            ("the ranges of the encoding, from the sum of these counts", *_PUBLIC),
+        ),
+        OWN_INTERCEPT: (("a lender's noisy level, and its own intercept from it", *_COUNTS),),
+        RECALIBRATION: (
+            ("a lender's noisy score histogram of validation loans, for the recalibration", *_COUNTS),
+            ("the line of the recalibration, from the sum of these counts", *_PUBLIC),
+        ),
+        TEST_HISTOGRAM: (
+            ("a lender's noisy score histogram of test loans", *_COUNTS),
+            ("AUC, KS and calibration from these counts, of all lenders and of each", *_PUBLIC),
+        ),
+        VALIDATION_HISTOGRAM: (
+            ("a lender's noisy score histogram of validation loans", *_COUNTS),
+            ("AUC, KS and calibration from these counts, of all lenders and of each", *_PUBLIC),
+        ),
+    }
+)
 _IN_PROCESS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
     {
         "simulated": (
-            ("figures on validation and test loans, own intercepts", "its own", "no", "no", "no"),
+            (_IN_THE_CLEAR, "its own", "no", "no", "no"),
             ("the seed, from which noise can be drawn again", "no", "no", "no", "no"),
         ),
         "deployed": (
@@ -52,6 +82,10 @@ _IN_PROCESS: Mapping[str, tuple[Row, ...]] = MappingProxyType(
             ("the key of a release's noise", "its own, until it is sent", "no", "no", "no"),
         ),
     }
+)
+_MAY_BE_SHOWN = (
+    "Noisy counts are charged, so the figures above hold even where they are shown to everybody; the table says who is "
+    "sent them."
 )
 _LAST_COLUMN = {
     "simulated": (
@@ -65,23 +99,35 @@ _LAST_COLUMN = {
 }
 
 
-def who_sees_what(*, trust_model: str, mode: str) -> Table:
+def who_sees_what(*, trust_model: str, mode: str, charged: Collection[str] = ()) -> Table:
     """Return who sees what.
 
     Args:
         trust_model: a key of `TRUST_MODELS`.
         mode: ``"simulated"`` or ``"deployed"``.
+        charged: the charged releases of the run, keys of `CHARGED`.
 
     Returns:
         The table; the last column is whoever runs the program.
     """
-    rows = (*TRUST_MODELS[trust_model], *_IN_PROCESS[mode])
+    released = tuple(row for name, rows in CHARGED.items() if name in charged for row in rows)
+    inside = tuple((_in_the_clear(charged), *row[1:]) if row[0] == _IN_THE_CLEAR else row for row in _IN_PROCESS[mode])
     researcher = "yes" if mode == "simulated" else "in memory"
-    seen = tuple((*row, "yes" if row[-1].startswith("yes") else researcher) for row in rows)
+    seen = tuple(
+        (*row, "yes" if row[-1].startswith("yes") else researcher)
+        for row in (*TRUST_MODELS[trust_model], *released, *inside)
+    )
     return Table(
         title="",
         headings=("what", *READERS, _RESEARCHER[mode]),
         num_labels=1,
         rows=tuple((*row[:-1], "no") if row[1] == "not computed" else row for row in seen),
-        notes=(_LAST_COLUMN[mode],),
+        notes=(*((_MAY_BE_SHOWN,) if released else ()), _LAST_COLUMN[mode]),
     )
+
+
+def _in_the_clear(charged: Collection[str]) -> str:
+    """Name what is read in the clear beside the charged releases."""
+    has_figures = any(name not in (OWN_INTERCEPT, ENCODING_RANGES) for name in charged)
+    figures = f"{'other ' if has_figures else ''}figures on validation and test loans"
+    return figures if OWN_INTERCEPT in charged else f"{figures}, own intercepts"

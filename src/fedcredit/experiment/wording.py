@@ -24,6 +24,7 @@ REFERENCE_NAMES = {
     "pooled_network": "all loans pooled, network, no privacy",
     "pooled_logistic": "all loans pooled, logistic regression, no privacy",
     "pooled_trees": "all loans pooled, boosted trees, no privacy",
+    "joined_network": "the same network, with the borrower's balances at other lenders",
     "joined_trees": "the same trees, with the borrower's balances at other lenders",
     "oracle": "the true PD of the simulation",
 }
@@ -43,6 +44,7 @@ SHORT_REFERENCE_NAMES = {
     "pooled_network": "pooled network",
     "pooled_logistic": "pooled logistic regression",
     "pooled_trees": "pooled boosted trees",
+    "joined_network": "network, lenders joined",
     "joined_trees": "trees, lenders joined",
     "oracle": "true PD",
 }

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fedcredit.model.network import BLOCK_ROWS, DefaultNetwork
 from fedcredit.privacy.mechanism import LARGEST_NORM
-from fedcredit.training.derivatives import Derivatives, Desk, Factors
+from fedcredit.training.derivatives import Derivatives, Desk, Factors, Loss
 
 _WIDE = torch.float64
 MOST_BLOCKS = 32
@@ -95,7 +95,7 @@ class ClippedSums:
         parameters: torch.Tensor,
         *,
         clip: Clip,
-        pos_weight: float,
+        loss: Loss,
         num_rows: int,
     ) -> None:
         """Lay the memory out, on the device of the parameters.
@@ -105,14 +105,14 @@ class ClippedSums:
             parameters: flat parameters, ``[num_parameters]``, float32; they are looked at anew each time.
             clip: gives, from the squared norms of the loans' gradients, what each is multiplied with; 0 where the
                 gradient counts as zero.
-            pos_weight: public weight of the loans that defaulted.
+            loss: the public constants of a loan's loss.
             num_rows: rows of a batch there should be room for at once; public, and at most 2,048 are.
         """
         self._capacity = min(max(1, -(-num_rows // BLOCK_ROWS)), MOST_BLOCKS)
         self._network = network
         self._device = parameters.device
         self._clip = clip
-        self._pos_weight = pos_weight
+        self._loss = loss
         self._derivatives = Derivatives(network, parameters, capacity=self._capacity)
         self._desk = self._derivatives.desk()
         self._sums = torch.empty(self._capacity, network.num_parameters, device=self._device)
@@ -156,7 +156,7 @@ class ClippedSums:
         return self._rooms[num_blocks]
 
     def _of_room(self, room: _Room, count: int) -> torch.Tensor:
-        found = self._derivatives.derive(room.desk, self._pos_weight)
+        found = self._derivatives.derive(room.desk, self._loss)
         plan = _plan(self._network, found, room.norms, room.sums) if room.plan is None else room.plan
         squared, inputs = _squared_norms(room, plan, found)
         factors = np.zeros(len(squared))

@@ -46,6 +46,7 @@ class LocalSettings:
     optimiser: Sgd | Adam
     proximal_weight: float = 0.0
     pos_weight: float = 1.0
+    focal_gamma: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

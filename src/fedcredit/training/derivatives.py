@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from fedcredit.model.blocks import Trace, to_columns, trace_blocks
 from fedcredit.model.network import BLOCK_ROWS, DefaultNetwork
@@ -170,6 +171,19 @@ def _factors(rows: torch.Tensor, hidden: tuple[_Hidden, ...], residual: torch.Te
     return Factors(linear=tuple(zip(gradients, inputs, strict=True)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """The public constants of a loan's loss.
+
+    Attributes:
+        pos_weight: weight of the loans that defaulted.
+        focal_gamma: focusing of the focal loss (Lin et al., ICCV 2017); 0 is the cross-entropy.
+    """
+
+    pos_weight: float
+    focal_gamma: float
+
+
 class Derivatives:
     """The derivatives of a network at parameters that the caller changes in place."""
 
@@ -237,22 +251,22 @@ class Derivatives:
             factors=None if self._network.layer_norm else _factors(rows, layers, residual),
         )
 
-    def derive(self, desk: Desk, pos_weight: float) -> Factors:
-        """Derive each loan's cross-entropy.
+    def derive(self, desk: Desk, loss: Loss) -> Factors:
+        """Derive each loan's loss.
 
         Args:
             desk: the room, with rows and labels filled.
-            pos_weight: public weight of the loans that defaulted.
+            loss: its public constants.
 
         Returns:
             The factors of each row's gradient, in memory that the next call may write over.
         """
         if desk.factors is None:
-            return self._by_autograd(desk, pos_weight)
-        self._by_hand(desk, pos_weight)
+            return self._by_autograd(desk, loss)
+        self._by_hand(desk, loss)
         return desk.factors
 
-    def _by_hand(self, desk: Desk, pos_weight: float) -> None:
+    def _by_hand(self, desk: Desk, loss: Loss) -> None:
         for filled in (*self._weights, *self._biases, self._output_weight):
             filled.refresh()
         inputs = desk.rows
@@ -263,7 +277,7 @@ class Derivatives:
         weight = self._output_weight.values
         torch.sum(inputs * weight, -1, keepdim=True, out=desk.residual)
         desk.residual.add_(self._output_bias)
-        _to_residual(desk.residual, desk.labels, pos_weight)
+        to_residual(desk.residual, desk.labels, loss)
         for position in reversed(range(len(desk.hidden))):
             layer = desk.hidden[position]
             if position == len(desk.hidden) - 1:
@@ -273,28 +287,49 @@ class Derivatives:
                 torch.bmm(above.gradient, above.backward, out=layer.gradient)
             self._activation.derive(layer.gradient, layer.output if self._activation.from_output else layer.product)
 
-    def _by_autograd(self, desk: Desk, pos_weight: float) -> Factors:
+    def _by_autograd(self, desk: Desk, loss: Loss) -> Factors:
         with torch.enable_grad():
             trace = trace_blocks(self._network.layers, self._network.activation, self._parameters, desk.rows)
-            gradients = _cotangents(trace, desk.labels, pos_weight)
+            gradients = _cotangents(trace, desk.labels, loss)
         depth = len(trace.products)
         inputs = tuple(value.detach() for value in (*trace.inputs, *trace.normalised))
         pairs = tuple(zip(gradients, inputs, strict=True))
         return Factors(linear=pairs[:depth], norms=pairs[depth:])
 
 
-def _to_residual(logits: torch.Tensor, labels: torch.Tensor, pos_weight: float) -> torch.Tensor:
-    """Turn logits, in place, into the gradient of each loan's weighted cross-entropy."""
+def to_residual(logits: torch.Tensor, labels: torch.Tensor, loss: Loss) -> torch.Tensor:
+    """Turn logits, in place, into the gradient of each loan's weighted loss.
+
+    Args:
+        logits: of each loan, ``[loans]`` or any other shape.
+        labels: 0 or 1, of the same shape.
+        loss: its public constants.
+
+    Returns:
+        The gradient by the logit, in the memory of ``logits``.
+    """
+    if loss.focal_gamma > 0.0:
+        return logits.copy_(_focal(logits, labels, loss))
     logits.sigmoid_()
-    if pos_weight != 1.0:
-        logits.mul_(1.0 + (pos_weight - 1.0) * labels)
-    return logits.sub_(labels, alpha=pos_weight)
+    if loss.pos_weight != 1.0:
+        logits.mul_(1.0 + (loss.pos_weight - 1.0) * labels)
+    return logits.sub_(labels, alpha=loss.pos_weight)
 
 
-def _cotangents(trace: Trace, labels: torch.Tensor, pos_weight: float) -> tuple[torch.Tensor, ...]:
-    """Gradients of each loan's cross-entropy with respect to the products and the LayerNorms' outputs."""
+def _focal(logits: torch.Tensor, labels: torch.Tensor, loss: Loss) -> torch.Tensor:
+    """Derive -(1 - p)^gamma log p, where p is the probability of what happened, by the logit."""
+    against = 1.0 - 2.0 * labels
+    margin = against * logits
+    surprise, log_chance = torch.sigmoid(margin), functional.logsigmoid(-margin)
+    slope = surprise - loss.focal_gamma * torch.exp(log_chance) * log_chance
+    weight = 1.0 + (loss.pos_weight - 1.0) * labels
+    return against * weight * surprise**loss.focal_gamma * slope
+
+
+def _cotangents(trace: Trace, labels: torch.Tensor, loss: Loss) -> tuple[torch.Tensor, ...]:
+    """Gradients of each loan's loss with respect to the products and the LayerNorms' outputs."""
     logits = trace.products[-1]
-    residual = _to_residual(logits.detach().clone(), labels, pos_weight)
+    residual = to_residual(logits.detach().clone(), labels, loss)
     inner = (*trace.products[:-1], *trace.scaled)
     gradients = torch.autograd.grad(logits, inner, residual) if inner else ()
     depth = len(trace.products) - 1

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from fedcredit.model.blocks import to_columns
 from fedcredit.model.network import BLOCK_ROWS, DefaultNetwork, Layer
 from fedcredit.training.clipped_sums import MOST_BLOCKS, Clip, set_apart
-from fedcredit.training.derivatives import ACTIVATIONS, Factors
+from fedcredit.training.derivatives import ACTIVATIONS, Factors, Loss, to_residual
 
 Single = NDArray[np.float32]
 Double = NDArray[np.float64]
@@ -152,9 +152,7 @@ class HostSums:
         self._rooms: dict[int, _Room] = {}
         self._wide = np.empty(max(_NUMBERS_AT_ONCE, network.num_features, *map(to_columns, network.hidden)))
 
-    def of_rows(
-        self, features: Single, default: Single, batch: NDArray[np.int64], *, clip: Clip, pos_weight: float
-    ) -> Double:
+    def of_rows(self, features: Single, default: Single, batch: NDArray[np.int64], *, clip: Clip, loss: Loss) -> Double:
         """Sum the clipped gradients of a batch.
 
         Args:
@@ -163,7 +161,7 @@ class HostSums:
             batch: which of them, ``[batch]``; possibly none.
             clip: gives, from the squared norms of the loans' gradients, what each is multiplied with; 0 where the
                 gradient counts as zero.
-            pos_weight: public weight of the loans that defaulted.
+            loss: the public constants of a loan's loss.
 
         Returns:
             The sum, ``[num_parameters]``, finite.
@@ -179,12 +177,12 @@ class HostSums:
                 features.take(places, axis=0, out=room.rows[:count], mode="clip")
                 default.take(places, out=room.labels[:count], mode="clip")
                 room.rows[count:] = 0.0
-                self._derive(room, pos_weight)
+                self._derive(room, loss)
                 part = self._add_up(room, count, clip)
                 total = part if total is None else total + part
         return np.zeros(len(self.parameters)) if total is None else total
 
-    def _derive(self, room: _Room, pos_weight: float) -> None:
+    def _derive(self, room: _Room, loss: Loss) -> None:
         weights, inputs = self._weights, room.blocks
         for layer, forward, bias in zip(room.hidden, weights.forward, weights.biases, strict=True):
             np.matmul(inputs, forward, out=layer.product)
@@ -193,7 +191,7 @@ class HostSums:
             inputs = layer.output
         np.vecdot(room.last, weights.output, out=room.residual)
         np.add(room.residual, weights.output_bias, out=room.residual)
-        _to_residual(room.residual, room.labels, pos_weight)
+        _to_residual(room.residual, room.labels, loss)
         if room.hidden:
             np.multiply(room.residual[:, np.newaxis], weights.output, out=room.last_gradient)
             room.hidden[-1].derive()
@@ -296,17 +294,20 @@ class HostSums:
         )
 
 
-def _to_residual(logits: Single, labels: Single, pos_weight: float) -> None:
-    """Turn logits, in place, into the gradient of each loan's weighted cross-entropy."""
+def _to_residual(logits: Single, labels: Single, loss: Loss) -> None:
+    """Turn logits, in place, into the gradient of each loan's weighted loss."""
+    if loss.focal_gamma > 0.0:
+        to_residual(torch.from_numpy(logits), torch.from_numpy(labels), loss)
+        return
     np.negative(logits, out=logits)
     np.exp(logits, out=logits)
     np.add(logits, _ONE, out=logits)
     np.divide(_ONE, logits, out=logits)
-    if pos_weight == 1.0:
+    if loss.pos_weight == 1.0:
         np.subtract(logits, labels, out=logits)
         return
-    logits *= 1.0 + (pos_weight - 1.0) * labels
-    logits -= pos_weight * labels
+    logits *= 1.0 + (loss.pos_weight - 1.0) * labels
+    logits -= loss.pos_weight * labels
 
 
 def _in_blocks(values: Single) -> Single:

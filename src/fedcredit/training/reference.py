@@ -87,6 +87,7 @@ def clipped_gradient_sum(
     *,
     clipping_norm: float,
     pos_weight: float,
+    focal_gamma: float = 0.0,
 ) -> NDArray[np.float64]:
     """Sum clipped gradients as `fedcredit.training.stepwise.ClippedGradientSum` says.
 
@@ -97,6 +98,7 @@ def clipped_gradient_sum(
         default: the batch's labels 0 or 1, ``[batch]``.
         clipping_norm: bound on the norm of each loan's whole gradient; infinite for none.
         pos_weight: public weight of the loans that defaulted.
+        focal_gamma: public focusing of the focal loss; 0 is the cross-entropy.
 
     Returns:
         The sum, ``[num_parameters]``.
@@ -105,19 +107,25 @@ def clipped_gradient_sum(
     total = torch.zeros(network.num_parameters, dtype=torch.float64)
     blocks, labels = to_blocks(features), to_blocks(default[:, np.newaxis])
     for position, (rows, label) in enumerate(zip(blocks, labels, strict=True)):
-        gradients = _gradients(module, rows, label.reshape(-1), pos_weight)[: len(default) - position * BLOCK_ROWS]
+        found = _gradients(module, rows, label.reshape(-1), pos_weight, focal_gamma)
+        gradients = found[: len(default) - position * BLOCK_ROWS]
         factors = torch.from_numpy(clip_factors((gradients**2).sum(dim=1).numpy(), clipping_norm)).unsqueeze(1)
         total += torch.where(factors > 0.0, gradients * factors, 0.0).sum(dim=0)
     return total.numpy()
 
 
-def _gradients(module: GradSampleModule, rows: torch.Tensor, label: torch.Tensor, pos_weight: float) -> torch.Tensor:
-    """Lay out the gradient of each loan's cross-entropy, ``[64, num_parameters]``, in flat order, as float64."""
+def _gradients(
+    module: GradSampleModule, rows: torch.Tensor, label: torch.Tensor, pos_weight: float, focal_gamma: float
+) -> torch.Tensor:
+    """Lay out the gradient of each loan's loss, ``[64, num_parameters]``, in flat order, as float64."""
     module.zero_grad()
     with torch.enable_grad():
-        loss = functional.binary_cross_entropy_with_logits(
-            module(rows.requires_grad_()), label, pos_weight=torch.tensor(pos_weight), reduction="sum"
+        logits = module(rows.requires_grad_())
+        losses = functional.binary_cross_entropy_with_logits(
+            logits, label, pos_weight=torch.tensor(pos_weight), reduction="none"
         )
-        torch.autograd.backward(loss)
+        if focal_gamma > 0.0:
+            losses = losses * torch.exp(focal_gamma * functional.logsigmoid((1.0 - 2.0 * label) * logits))
+        torch.autograd.backward(losses.sum())
     parts = [parameter.grad_sample.reshape(len(rows), -1) for parameter in module.parameters()]
     return torch.cat(parts, dim=1).to(torch.float64)

@@ -28,6 +28,7 @@ class ClippedGradientSum(Protocol):
         *,
         clipping_norm: float,
         pos_weight: float,
+        focal_gamma: float = 0.0,
     ) -> NDArray[np.float64]:
         """Sum the clipped gradients of the loss over the loans of one batch.
 
@@ -38,6 +39,7 @@ class ClippedGradientSum(Protocol):
             default: the batch's labels 0 or 1, ``[batch]``.
             clipping_norm: bound on the norm of each loan's whole gradient; infinite for none.
             pos_weight: public weight of the loans that defaulted.
+            focal_gamma: public focusing of the focal loss; 0 is the cross-entropy.
 
         Returns:
             The sum, ``[num_parameters]``, finite; a non-finite gradient counts as zero.
@@ -79,7 +81,8 @@ def run_steps(
     current: NDArray[Any] = parameters.astype(np.float32)
 
     def gradient_sum(now: NDArray[Any], batch: NDArray[Any]) -> NDArray[Any]:
-        constants = {"clipping_norm": settings.clipping_norm, "pos_weight": settings.pos_weight}
+        loss = {"focal_gamma": settings.focal_gamma, "pos_weight": settings.pos_weight}
+        constants = {"clipping_norm": settings.clipping_norm, **loss}
         return clipped_gradient_sum(network, now, features[batch], default[batch], **constants)
 
     num_noise_draws = walk(

@@ -115,7 +115,8 @@ def run_unseeded(
     step_of_grid, deviation = grid_step(num_parameters=network.num_parameters, **noise), noise_deviation(**noise)
 
     def gradient_sum(now: NDArray[Any], batch: NDArray[Any]) -> NDArray[Any]:
-        constants = {"clipping_norm": settings.clipping_norm, "pos_weight": settings.pos_weight}
+        loss = {"focal_gamma": settings.focal_gamma, "pos_weight": settings.pos_weight}
+        constants = {"clipping_norm": settings.clipping_norm, **loss}
         return on_grid(clipped_gradient_sum(network, now, features[batch], default[batch], **constants), step_of_grid)
 
     num_noise_draws = walk(

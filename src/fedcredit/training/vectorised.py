@@ -22,7 +22,7 @@ from fedcredit.privacy.sampling import likely_largest_batch, loans_of, poisson_b
 from fedcredit.training import optimiser
 from fedcredit.training.clipped_sums import Clip, ClippedSums, LayOut
 from fedcredit.training.contract import LocalOutcome, LocalSettings, RoundStreams, check_round
-from fedcredit.training.derivatives import Desk
+from fedcredit.training.derivatives import Desk, Loss
 from fedcredit.training.devices import find_device, normals_on_device
 from fedcredit.training.host_sums import host_sums
 from fedcredit.training.stepwise import walk
@@ -76,7 +76,7 @@ def _on_host(
     """Take the steps in the host's memory, which numpy and torch share."""
     table, labels = (np.asarray(values, dtype=np.float32) for values in (features, default))
     likely = likely_largest_batch(len(features), settings.sampling_probability)
-    with _sums_on_host(network, parameters, likely, settings.clipping_norm, settings.pos_weight) as (current, sum_of):
+    with _sums_on_host(network, parameters, likely, settings.clipping_norm, _loss(settings)) as (current, sum_of):
         num_noise_draws = walk(
             lambda _, batch: sum_of(table, labels, batch),
             current,
@@ -98,17 +98,17 @@ def _on_host(
 
 @contextmanager
 def _sums_on_host(
-    network: DefaultNetwork, parameters: NDArray[np.float32], num_rows: int, clipping_norm: float, pos_weight: float
+    network: DefaultNetwork, parameters: NDArray[np.float32], num_rows: int, clipping_norm: float, loss: Loss
 ) -> Iterator[tuple[NDArray[np.float32], _SumOfBatch]]:
     """Give the current parameters, to be changed in place, and what sums up a batch at them."""
     clip = _clip(clipping_norm)
     if not network.layer_norm:
         with host_sums(network) as sums:
             sums.parameters[...] = parameters
-            yield sums.parameters, partial(sums.of_rows, clip=clip, pos_weight=pos_weight)
+            yield sums.parameters, partial(sums.of_rows, clip=clip, loss=loss)
         return
     current = parameters.astype(np.float32)
-    by_torch = ClippedSums(network, torch.from_numpy(current), clip=clip, pos_weight=pos_weight, num_rows=num_rows)
+    by_torch = ClippedSums(network, torch.from_numpy(current), clip=clip, loss=loss, num_rows=num_rows)
 
     def sum_of(table: NDArray[np.float32], labels: NDArray[np.float32], batch: NDArray[np.int64]) -> NDArray[Any]:
         return by_torch.of_rows(len(batch), _from_host(table, labels, batch)).numpy()
@@ -146,7 +146,7 @@ def on_device(
         network,
         current,
         clip=_clip(settings.clipping_norm),
-        pos_weight=settings.pos_weight,
+        loss=_loss(settings),
         num_rows=likely_largest_batch(len(features), settings.sampling_probability),
     )
     incoming = current.to(torch.float64, copy=True)
@@ -189,6 +189,10 @@ def _batches(num_loans: int, settings: LocalSettings, streams: RoundStreams) -> 
     return batches if starts is None else (loans_of(batch, starts) for batch in batches)
 
 
+def _loss(settings: LocalSettings) -> Loss:
+    return Loss(pos_weight=settings.pos_weight, focal_gamma=settings.focal_gamma)
+
+
 def _clip(clipping_norm: float) -> Clip:
     return lambda squared_norms: clip_factors(squared_norms, clipping_norm)
 
@@ -201,6 +205,7 @@ def clipped_gradient_sum(
     *,
     clipping_norm: float,
     pos_weight: float,
+    focal_gamma: float = 0.0,
 ) -> NDArray[np.float64]:
     """Sum clipped gradients as `fedcredit.training.stepwise.ClippedGradientSum` says.
 
@@ -211,16 +216,18 @@ def clipped_gradient_sum(
         default: the batch's labels 0 or 1, ``[batch]``.
         clipping_norm: bound on the norm of each loan's whole gradient; infinite for none.
         pos_weight: public weight of the loans that defaulted.
+        focal_gamma: public focusing of the focal loss; 0 is the cross-entropy.
 
     Returns:
         The sum, ``[num_parameters]``.
     """
+    loss = Loss(pos_weight=pos_weight, focal_gamma=focal_gamma)
     table, labels = (np.asarray(values, dtype=np.float32) for values in (features, default))
     with (
         single_threaded(),
         full_precision(),
         torch.no_grad(),
-        _sums_on_host(network, parameters, len(default), clipping_norm, pos_weight) as (_, sum_of),
+        _sums_on_host(network, parameters, len(default), clipping_norm, loss) as (_, sum_of),
     ):
         return sum_of(table, labels, np.arange(len(default))) + 0.0
 

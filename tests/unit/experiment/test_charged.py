@@ -10,12 +10,13 @@ from fedcredit.config import compose
 from fedcredit.credit.evaluation import FederationEvaluation
 from fedcredit.data.quantiles import count_values, ranged_features, sensitivity
 from fedcredit.errors import InputError
-from fedcredit.experiment.audit import charged_claims
+from fedcredit.experiment import charged_ranges
+from fedcredit.experiment.audit_claims import charged_claims
 from fedcredit.experiment.charged_plan import charged_noise, training_releases
 from fedcredit.experiment.charged_wording import charged_tables
 from fedcredit.experiment.files import run_folder
 from fedcredit.experiment.fingerprint import meaning
-from fedcredit.experiment.ledger_view import ledger_files, verify_ledgers
+from fedcredit.experiment.ledger_files import ledger_files, verify_ledgers
 from fedcredit.experiment.prepare import prepare
 from fedcredit.experiment.record import RunRecord, read_record
 from fedcredit.experiment.runner import run
@@ -23,7 +24,7 @@ from fedcredit.experiment.spec import Experiment
 from fedcredit.experiment.wording import epsilon_of, statement_of
 from fedcredit.privacy.accounting.accountants import epsilon
 from fedcredit.privacy.accounting.events import GaussianSteps
-from fedcredit.privacy.accounting.ledger import read_ledger
+from fedcredit.privacy.accounting.ledger import LedgerContent, read_ledger
 from fedcredit.privacy.accounting.releases import (
     ENCODING_RANGES,
     OWN_INTERCEPT,
@@ -103,7 +104,6 @@ def test_releases_that_leave_nothing_for_the_training_are_refused() -> None:
         ("privacy=institution_level", "privacy.privacy_unit is institution"),
         ("privacy=secure_sum strategy.quorum=1", "privacy.trust is secure_sum"),
         ("mode=deployed", "mode is deployed"),
-        ("privacy.epsilon_cap=2", "privacy.epsilon_cap 2"),
     ],
 )
 def test_a_charged_release_without_a_sound_price_is_refused_by_name(typed: str, named: str, release: str) -> None:
@@ -212,6 +212,60 @@ def test_charged_ranges_are_in_every_ledger_before_the_first_round_and_in_the_en
     assert statement is not None
     assert "the ranges from them" in statement.covers
     assert not any(line.startswith("by the part of") for line in record.statement_lines)
+
+
+def _crash_at(call: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """End the process, as far as a test can, where training loans are read for the n-th time to find ranges."""
+    read: list[int] = []
+
+    def dies(*arguments: object, **named: object) -> np.ndarray:
+        read.append(len(read) + 1)
+        if read[-1] == call:
+            raise KeyboardInterrupt
+        return count_values(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(charged_ranges, "count_values", dies)
+    return read
+
+
+def _ledgers(results: Path) -> dict[str, LedgerContent]:
+    return {path.name: read_ledger(path) for path in results.rglob("ledger/*.jsonl")}
+
+
+@pytest.mark.parametrize("call", [1, 3])
+def test_a_crash_while_loans_are_read_for_ranges_is_charged_to_every_lender(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    experiment = _experiment("encoding.ranges=charged_quantiles", folder=tmp_path)
+    price = GaussianSteps(
+        sampling_probability=1.0, noise_multiplier=charged_noise(experiment)[ENCODING_RANGES], num_steps=1
+    )
+    with monkeypatch.context() as patch:
+        read = _crash_at(call, patch)
+        with pytest.raises(KeyboardInterrupt):
+            run(experiment, progress=False, report=False)
+        assert len(read) == call
+    crashed = _ledgers(tmp_path)
+    assert len(crashed) == 3
+    for content in crashed.values():
+        assert [entry.kind for entry in content.entries] == ["intent"]
+        assert content.events(ENCODING_RANGES) == (price,)
+    record = run(experiment, progress=False, report=False)
+    for content in _ledgers(tmp_path).values():
+        assert content.events(ENCODING_RANGES) == (price,)
+        assert [entry.kind for entry in content.entries[:2]] == ["intent", "commit"]
+    elsewhere = tmp_path / "elsewhere"
+    whole = run(_experiment("encoding.ranges=charged_quantiles", folder=elsewhere), progress=False, report=False)
+    assert whole.statement == record.statement
+    assert whole.ledger_heads == record.ledger_heads
+
+
+def test_a_run_that_is_refused_reads_no_loan_for_its_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = _crash_at(1, monkeypatch)
+    with pytest.raises(InputError, match="target_delta"):
+        run(_experiment("encoding.ranges=charged_quantiles", "privacy.target_delta=0.1", folder=tmp_path))
+    assert not read
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_loan_moves_the_counts_of_values_by_the_sensitivity() -> None:

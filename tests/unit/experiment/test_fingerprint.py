@@ -21,6 +21,7 @@ def _fingerprint(*overrides: str) -> str:
         "results_dir=elsewhere",
         "seed=1",
         "privacy.target_epsilon=1.0",
+        "network.focal_gamma=0",
     ],
 )
 def test_what_does_not_change_the_meaning_does_not_change_the_fingerprint(override: str) -> None:
@@ -39,6 +40,7 @@ def test_what_does_not_change_the_meaning_does_not_change_the_fingerprint(overri
         "strategy.averaging_decay=0.8",
         "partition.num_institutions=9",
         "network.hidden=[8]",
+        "network.focal_gamma=2",
     ],
 )
 def test_every_change_of_meaning_changes_the_fingerprint(override: str) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -14,13 +15,17 @@ import pytest
 
 from fedcredit.cli import main
 from fedcredit.errors import InputError
+from fedcredit.experiment.deployed import KEY_FILE
+from fedcredit.experiment.ledger_export import export_csv, export_json
+from fedcredit.experiment.ledger_files import ledger_files, read_ledgers, verify_ledgers
 from fedcredit.experiment.ledger_heads import kept_heads, with_heads
-from fedcredit.experiment.ledger_view import export_csv, export_json, ledger_files, read_ledgers, verify_ledgers
 from fedcredit.experiment.record import RunRecord, write_record
 from fedcredit.privacy.accounting.accountants import epsilon
 from fedcredit.privacy.accounting.chain import GENESIS, seal
+from fedcredit.privacy.accounting.dataset_ledger import DatasetLedger
 from fedcredit.privacy.accounting.events import GaussianSteps, merge
 from fedcredit.privacy.accounting.ledger import PrivacyLedger, Release, ledger_path
+from fedcredit.privacy.accounting.run_ledger import RunAccount
 from fedcredit.privacy.accounting.statement import state
 
 MakeRecord = Callable[..., RunRecord]
@@ -216,6 +221,47 @@ def test_show_prices_each_release_and_their_sum(folder: Path, capsys: pytest.Cap
     ]  # fmt: skip
     assert all(text in shown for text in ("delta 1e-05", "unit: loan", "relation: zero_out", "closed_form"))
     assert main(["ledger", "show", str(folder), "--delta", "2"]) == 2
+
+
+def _deltas(shown: str) -> list[str]:
+    return re.findall(r"at delta (\S+);", shown)
+
+
+def test_a_ledger_is_priced_at_the_delta_its_run_promises_or_the_delta_is_asked_for(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = ledger_path(folder / "ledger", LENDERS[0])
+    assert main(["ledger", "show", str(folder)]) == 0
+    assert _deltas(capsys.readouterr().out) == ["1e-05"]
+    (folder / "record.json").unlink()
+    for place in (folder, path):
+        assert main(["ledger", "show", str(place)]) == 2
+        assert "name it with --delta" in capsys.readouterr().err
+        assert main(["ledger", "show", str(place), "--delta", "0.001"]) == 0
+        assert _deltas(capsys.readouterr().out) == ["0.001"]
+    (folder / "experiment.yaml").write_text("privacy:\n  target_delta: 3.0e-05\n")
+    for place in (folder, path):
+        assert main(["ledger", "show", str(place)]) == 0
+        assert _deltas(capsys.readouterr().out) == ["3e-05"]
+
+
+def test_a_shared_ledger_is_priced_at_the_delta_of_its_runs_and_of_several_none_is_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "0123456789abcdef" / "harbour-bank.jsonl"
+    (tmp_path / KEY_FILE).write_bytes(bytes(32))
+    for number, delta in enumerate((2e-4, 2e-4, 1e-5)):
+        with DatasetLedger.open(path, institution=LENDERS[0], dataset="d" * 64, begin=number == 0) as ledger:
+            account = RunAccount(ledger, fingerprint=f"{number:064x}", target_delta=delta)
+            account.intend(Release(name="federation", server_round=1, event=STEP, digest="0" * 64))
+        for place in (path, tmp_path):
+            told = main(["ledger", "show", str(place)])
+            if number < 2:
+                assert told == 0
+                assert _deltas(capsys.readouterr().out) == ["0.0002"]
+            else:
+                assert told == 2
+                assert "at delta 1e-05 and 0.0002" in capsys.readouterr().err
 
 
 def test_verify_exits_with_one_and_the_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from fedcredit.cli import main
 from fedcredit.errors import InputError
+from fedcredit.experiment.epsilon_by_round import spending_of
 from fedcredit.experiment.looking import cost_of_looking, known_cost, looking_headline, looking_table
 from fedcredit.experiment.record import RunRecord, write_record
 from fedcredit.experiment.report import study_report, write_study_report
-from fedcredit.experiment.spending import spending_of
 from fedcredit.experiment.wording import epsilon_text
 from fedcredit.privacy.accounting.accountants import epsilon, quick_epsilon
 from fedcredit.privacy.accounting.book import Release

@@ -21,7 +21,13 @@ from fedcredit.experiment.spec import Experiment
 from fedcredit.federation.flower_private import wire_bytes
 from fedcredit.federation.runtimes.inline import InlineGrid
 from fedcredit.federation.traffic import traffic
+from fedcredit.privacy.accounting.accountants import epsilon
+from fedcredit.privacy.accounting.events import GaussianSteps, merge
+from fedcredit.privacy.accounting.ledger import read_ledger
+from fedcredit.privacy.accounting.parts import dearest_epsilon, state_parts
+from fedcredit.privacy.accounting.releases import RECALIBRATION, TEST_HISTOGRAM
 
+STEP = GaussianSteps(sampling_probability=1.0, noise_multiplier=6.0, num_steps=1)
 COUNTS = {"north": 3000, "south": 900, "west": 120}
 SMALL = (
     "portfolio=german",
@@ -58,6 +64,69 @@ def test_plan_is_what_the_run_then_does(tmp_path: Path) -> None:
         key: record.statement[key] for key in ("per_lender", "worst", "overlap", "reading", "unit", "relation")
     }
     assert set(record.remarks) <= set(planned.warnings)
+
+
+HISTOGRAM = "evaluation.charged.score_histogram.loans=test"
+CHARGED = {
+    "a held-out release alone": (HISTOGRAM,),
+    "one that costs more than training": (HISTOGRAM, "evaluation.charged.score_histogram.noise_multiplier=.8"),
+    "all of them, with a budget": (
+        HISTOGRAM, "evaluation.charged.recalibration.num_bins=8", "evaluation.own_intercept=charged",
+        "encoding.ranges=charged_quantiles", "privacy.budgets={lender_02: 1}",
+    ),
+    "two of the same part, noise given": (
+        "privacy.target_epsilon=null", "privacy.noise_multiplier=3",
+        "evaluation.charged.score_histogram.loans=validation", "evaluation.charged.score_histogram.noise_multiplier=2",
+        "evaluation.charged.recalibration.noise_multiplier=1.5",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("credit_data")
+@pytest.mark.parametrize("asked", CHARGED)
+def test_a_plan_with_charged_releases_states_what_the_ledgers_then_say(tmp_path: Path, asked: str) -> None:
+    quick = ("training.num_rounds=4", "trainer=vectorised", "privacy.target_delta=1e-4", *CHARGED[asked])
+    chosen = experiment(f"results_dir={tmp_path}", *quick)
+    planned = look_ahead(chosen)
+    record = run(chosen, progress=False, report=False)
+    assert planned.statement is not None
+    assert record.statement is not None
+    told = planned.statement.to_json()
+    for key in ("per_lender", "worst", "overlap", "reading"):
+        assert told[key] == record.statement[key], key
+    for path in tmp_path.rglob("ledger/*.jsonl"):
+        content = read_ledger(path)
+        assert dearest_epsilon(content.events, delta=1e-4) == planned.statement.per_lender[content.institution]
+    assert [line for line in plan_lines(planned) if line.startswith("by the part of")] == [
+        line for line in record.statement_lines if line.startswith("by the part of")
+    ]
+    assert planned.curve[-1][1].value <= planned.statement.worst.value
+
+
+def test_a_plan_prices_what_is_charged_of_held_out_loans_too() -> None:
+    price = GaussianSteps(sampling_probability=1.0, noise_multiplier=0.8, num_steps=1)
+    noise = "evaluation.charged.score_histogram.noise_multiplier=.8"
+    planned = look_ahead(experiment(HISTOGRAM, noise, "training.num_rounds=1", "trainer=vectorised"), num_loans=COUNTS)
+    assert planned.statement is not None
+    assert planned.statement.worst == epsilon([price], delta=1e-5)
+    assert planned.statement.worst.value > 2.0
+
+
+def test_with_borrower_keys_a_plan_takes_the_dearest_part_and_without_them_the_dearest_choice_of_parts() -> None:
+    events = {
+        lender: {"federation": [STEP.times(4)], TEST_HISTOGRAM: [STEP.times(3)], RECALIBRATION: [STEP]}
+        for lender in ("north", "south")
+    }
+    plans = {
+        has_keys: state_parts(
+            {lender: lambda name, own=own: merge(own.get(name, ())) for lender, own in events.items()},
+            delta=1e-5, unit="loan", relation="zero_out", mode="simulated", covers="", known={}, is_one_part=has_keys,
+        )
+        for has_keys in (True, False)
+    }  # fmt: skip
+    assert plans[True].worst == plans[False].worst == epsilon([STEP.times(4)], delta=1e-5)
+    assert plans[True].overlap[2] == epsilon([STEP.times(8)], delta=1e-5)
+    assert plans[False].overlap[2].value >= plans[True].overlap[2].value
 
 
 @pytest.mark.usefixtures("credit_data")

@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 
 from fedcredit.errors import InputError
+from fedcredit.experiment.charged_record import ChargedRecord
 from fedcredit.experiment.privacy_page import privacy_page
 from fedcredit.experiment.record import RunRecord, record_from_json, record_to_json
-from fedcredit.experiment.who_sees import LOCAL, READERS, TRUST_MODELS, who_sees_what
+from fedcredit.experiment.who_sees import CHARGED, LOCAL, READERS, TRUST_MODELS, who_sees_what
 from fedcredit.experiment.wording import statement_of
+from fedcredit.privacy.accounting.releases import ENCODING_RANGES, OWN_INTERCEPT, RELEASES
 
 MakeRecord = Callable[..., RunRecord]
 
@@ -91,3 +93,19 @@ def test_every_trust_model_answers_for_every_reader() -> None:
             assert {len(row) for row in table.rows} == {len(table.headings)}
     for row in who_sees_what(trust_model=LOCAL, mode="simulated").rows:
         assert row[-1] == "yes"
+
+
+def test_every_charged_release_has_its_reader_and_no_other_run_shows_it(made_up: MakeRecord) -> None:
+    assert set(CHARGED) == {name for name in RELEASES if name.startswith("charged.")}
+    plain = privacy_page(made_up())
+    for name, rows in CHARGED.items():
+        assert {len(row) for row in rows} == {1 + len(READERS)}
+        assert all(row[0] not in plain for row in rows)
+        page = privacy_page(replace(made_up(), charged=ChargedRecord(noise_multiplier={name: 2.0})))
+        seen = page.split("## 6.")[1].split("## 7.")[0]
+        assert all(f"| {' | '.join(row)} | yes |" in seen for row in rows)
+        assert "Noisy counts are charged" in seen
+        is_open = "| other figures on validation and test loans" in seen
+        assert is_open == (name not in (OWN_INTERCEPT, ENCODING_RANGES))
+        assert ("own intercepts |" in seen) == (name != OWN_INTERCEPT)
+    assert "Noisy counts are charged" not in plain

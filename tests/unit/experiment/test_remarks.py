@@ -21,6 +21,7 @@ CASES = [
     (["privacy.target_epsilon=50"], "above 10"),
     (["privacy.target_epsilon=null", "privacy.noise_multiplier=1"], "noise multiplier is fixed"),
     (["network.pos_weight=3"], "pos_weight 3"),
+    (["network.focal_gamma=2"], "focal_gamma 2"),
     (["evaluation.own_intercept=false"], "own intercept"),
 ]
 

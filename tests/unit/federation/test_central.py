@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from fedcredit.config import compose
 from fedcredit.data.contract import ContractTable, draw_up
 from fedcredit.errors import InputError
-from fedcredit.experiment.ledger_view import ledger_files, verify_ledgers
+from fedcredit.experiment.ledger_files import ledger_files, verify_ledgers
 from fedcredit.experiment.prepare import lenders, open_ledgers, prepare, server_noise
 from fedcredit.experiment.runner import run
 from fedcredit.experiment.spec import Cohort, FixedSteps, FullCohort, PoissonCohort, Sgd, Strategy

@@ -10,7 +10,7 @@ from fedcredit.privacy.mechanism import clip_factors
 from fedcredit.seeds import normals, public_stream
 from fedcredit.training import reference, vectorised
 from fedcredit.training.clipped_sums import ClippedSums
-from fedcredit.training.derivatives import Desk
+from fedcredit.training.derivatives import Desk, Loss
 from fedcredit.training.host_sums import host_sums
 
 LAYER_NORM = DefaultNetwork(num_features=5, hidden=(7,), layer_norm=True, output_scale=1.0)
@@ -59,9 +59,15 @@ def summed(
         with host_sums(network) as on_host:
             on_host.parameters[...] = start(network)
             rows = np.arange(len(features))
-            return on_host.of_rows(features, DEFAULT, rows, clip=clip, pos_weight=1.0)
+            return on_host.of_rows(features, DEFAULT, rows, clip=clip, loss=Loss(pos_weight=1.0, focal_gamma=0.0))
     with torch.no_grad():
-        sums = ClippedSums(network, torch.from_numpy(start(network)), clip=clip, pos_weight=1.0, num_rows=num_rows)
+        sums = ClippedSums(
+            network,
+            torch.from_numpy(start(network)),
+            clip=clip,
+            loss=Loss(pos_weight=1.0, focal_gamma=0.0),
+            num_rows=num_rows,
+        )
         return sums.of_rows(len(features), lay_out(features)).numpy().copy()  # type: ignore[arg-type]
 
 
@@ -70,6 +76,28 @@ def test_room_for_fewer_rows_than_a_batch_has_changes_the_sum_by_rounding_alone(
     whole = summed(network, FEATURES, num_rows=NUM_LOANS, room="torch")
     for num_rows in (0, 1, 64, 65):
         assert summed(network, FEATURES, num_rows=num_rows, room="torch") == pytest.approx(whole, rel=0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("num_rows", "most"), [(1, 64), (64, 64), (65, 128), (150, 192), (2048, 2048), (9999, 2048)])
+def test_a_batch_is_taken_in_whole_blocks_as_many_at_once_as_there_is_room_for(num_rows: int, most: int) -> None:
+    network, taken = NETWORKS["logistic"], list[slice]()
+    features = np.tile(FEATURES, (15, 1))
+
+    def lay(desk: Desk, rows: slice) -> None:
+        taken.append(rows)
+        assert desk.rows.view(-1, 5).shape[0] == 64 * -(-(rows.stop - rows.start) // 64)
+        desk.rows.view(-1, 5).zero_()[: rows.stop - rows.start] = torch.from_numpy(features[rows])
+        desk.labels.view(-1).zero_()
+
+    with torch.no_grad():
+        sums = ClippedSums(
+            network, torch.from_numpy(start(network)), clip=lambda squared: clip_factors(squared, 1.0), pos_weight=1.0,
+            num_rows=num_rows,
+        )  # fmt: skip
+        sums.of_rows(len(features), lay)
+    assert [(rows.start, rows.stop) for rows in taken] == [
+        (first, min(first + most, len(features))) for first in range(0, len(features), most)
+    ]
 
 
 # 1e13 and 1e20 are above 2**40, where rows leave their block; the gradients' norms stay below 2**100

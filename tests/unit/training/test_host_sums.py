@@ -13,7 +13,7 @@ from fedcredit.privacy.mechanism import clip_factors
 from fedcredit.seeds import normals, public_stream
 from fedcredit.training import host_sums as module
 from fedcredit.training.clipped_sums import ClippedSums
-from fedcredit.training.derivatives import Desk
+from fedcredit.training.derivatives import Desk, Loss
 from fedcredit.training.host_sums import HostSums, host_sums
 
 NETWORKS = {
@@ -26,6 +26,12 @@ NETWORKS = {
 NUM_LOANS = 400
 FEATURES = normals(public_stream(seed=1, purpose="loans"), count=NUM_LOANS * 5).reshape(-1, 5).astype(np.float32)
 DEFAULT = (FEATURES[:, 0] > 0.5).astype(np.float32)
+PLAIN = Loss(pos_weight=1.0, focal_gamma=0.0)
+LOSSES = {
+    "plain": PLAIN,
+    "weighted": Loss(pos_weight=3.5, focal_gamma=0.0),
+    "focal": Loss(pos_weight=2.0, focal_gamma=1.5),
+}
 CLIP = partial(clip_factors, clipping_norm=1.0)
 
 
@@ -34,11 +40,11 @@ def start(network: DefaultNetwork) -> NDArray[np.float32]:
     return 0.5 * normals(stream, count=network.num_parameters).astype(np.float32)
 
 
-def on_host(sums: HostSums, num_rows: int, pos_weight: float = 1.0) -> NDArray[np.float64]:
-    return sums.of_rows(FEATURES, DEFAULT, np.arange(num_rows), clip=CLIP, pos_weight=pos_weight)
+def on_host(sums: HostSums, num_rows: int, loss: Loss = PLAIN) -> NDArray[np.float64]:
+    return sums.of_rows(FEATURES, DEFAULT, np.arange(num_rows), clip=CLIP, loss=loss)
 
 
-def by_torch(network: DefaultNetwork, num_rows: int, pos_weight: float) -> NDArray[np.float64]:
+def by_torch(network: DefaultNetwork, num_rows: int, loss: Loss) -> NDArray[np.float64]:
     def lay_out(desk: Desk, rows: slice) -> None:
         table, labels = desk.host
         table[:] = 0.0
@@ -46,18 +52,18 @@ def by_torch(network: DefaultNetwork, num_rows: int, pos_weight: float) -> NDArr
 
     with torch.no_grad():
         parameters = torch.from_numpy(start(network))
-        sums = ClippedSums(network, parameters, clip=CLIP, pos_weight=pos_weight, num_rows=num_rows)
+        sums = ClippedSums(network, parameters, clip=CLIP, loss=loss, num_rows=num_rows)
         return sums.of_rows(num_rows, lay_out).numpy()
 
 
-@pytest.mark.parametrize("pos_weight", [1.0, 3.5])
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("num_rows", [0, 1, 64, 150, 400])
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_numpy_and_torch_add_up_the_same(network: DefaultNetwork, num_rows: int, pos_weight: float) -> None:
+def test_numpy_and_torch_add_up_the_same(network: DefaultNetwork, num_rows: int, loss: Loss) -> None:
     sums = HostSums(network)
     sums.parameters[...] = start(network)
-    found = on_host(sums, num_rows, pos_weight)
-    assert found == pytest.approx(by_torch(network, num_rows, pos_weight), rel=0, abs=3e-5)
+    found = on_host(sums, num_rows, loss)
+    assert found == pytest.approx(by_torch(network, num_rows, loss), rel=0, abs=3e-5)
     assert (np.linalg.norm(found) > 0.05 * num_rows) == (num_rows > 0)
 
 

@@ -61,6 +61,7 @@ class Planted:
         *,
         clipping_norm: float,
         pos_weight: float,
+        focal_gamma: float = 0.0,
     ) -> NDArray[np.float64]:
         self.parameters.append(parameters.copy())
         self.batches.append((features[:, 0] / 3.0).tolist())

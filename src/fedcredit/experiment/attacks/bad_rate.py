@@ -139,6 +139,8 @@ def _why_no_closed_form(prepared: Prepared) -> str | None:
         return "lenders do not take plain gradient steps"
     if any(contract.local_steps > 1 for contract in prepared.contracts.contracts):
         return "lenders take several steps a round"
+    if prepared.experiment.network.focal_gamma > 0.0:
+        return "the loss is focal"
     return None
 
 

@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.credit.approval import Approval, CutOff, SwapSet, accept, approve, swap_set
-from fedcredit.credit.concentration import basel_correlation, herfindahl, simulated_losses, tail_contributions
+from fedcredit.credit.concentration import (
+    LossDistribution,
+    basel_correlation,
+    herfindahl,
+    simulated_losses,
+    tail_contributions,
+)
 from fedcredit.credit.lending import BASIS_POINTS, Lending, LendingPolicy, lend
 from fedcredit.credit.level import Level, level_of
 from fedcredit.credit.limits import LimitPolicy
@@ -21,12 +27,12 @@ from fedcredit.credit.loans import Floats
 from fedcredit.credit.scored import Scored
 from fedcredit.credit.securitisation import tranche_losses_of
 from fedcredit.data.segments import segments_of
-from fedcredit.errors import InputError
+from fedcredit.experiment.decisions.curves import LossCurve, ProfitCurve, loss_curve, profit_curve, truth_or_outcome
+from fedcredit.experiment.decisions.levels import LevelAt, Levelled, levelled, refuse_wrong_level
 from fedcredit.experiment.decisions.limiting import limits_of
 from fedcredit.experiment.decisions.price_of_privacy import epsilon_of_run
 from fedcredit.experiment.decisions.rescoring import (
     Rescored,
-    Scores,
     exposures,
     networks_alone,
     scores_of,
@@ -82,7 +88,7 @@ class Decided:
         name: of the experiment.
         fingerprint: of the run.
         epsilon: target epsilon, infinite without privacy.
-        is_at_own_level: whether each lender's own intercept was added first.
+        at: the level at which PDs were read.
         level: of all PDs on the validation loans, at the level that was used.
         warnings: what must be known before a figure is used.
         lenders: by name.
@@ -92,12 +98,15 @@ class Decided:
         tail_loss_bp: the .999 quantile of their simulated loss.
         tranche_loss_bp: tranche -> expected loss in a large even pool.
         simulated_tranche_loss_bp: the same by simulation of the pool's own loans.
+        attachment_rate: tranche -> the loss of the pool from which on it loses.
+        profit_curves: profit by approval rate, of the shared network and of each lender's own.
+        loss_curve: loss of the approved loans by how likely it is to be passed; ``None`` for an empty pool.
     """
 
     name: str
     fingerprint: str
     epsilon: float
-    is_at_own_level: bool
+    at: LevelAt
     level: Level
     warnings: tuple[str, ...]
     lenders: Mapping[str, LenderDecisions]
@@ -107,12 +116,15 @@ class Decided:
     tail_loss_bp: float
     tranche_loss_bp: Mapping[str, float]
     simulated_tranche_loss_bp: Mapping[str, float]
+    attachment_rate: Mapping[str, float]
+    profit_curves: tuple[ProfitCurve, ...]
+    loss_curve: LossCurve | None
 
 
 def decide(
     run: Rescored,
     *,
-    at_own_level: bool = False,
+    at: LevelAt = LevelAt.RELEASED,
     policy: LendingPolicy | None = None,
     limit_policy: LimitPolicy | None = None,
 ) -> Decided:
@@ -120,8 +132,9 @@ def decide(
 
     Args:
         run: the run.
-        at_own_level: whether to add each lender's own intercept first, fitted on its training and validation loans and
-            kept inside.
+        at: the level at which PDs are read: as released, at each lender's own intercept (fitted on its training and
+            validation loans and kept inside), or after the run's charged correction; lenders alone are read at their
+            own intercept in the last two.
         policy: how probabilities become money.
         limit_policy: how they become limits.
 
@@ -129,71 +142,60 @@ def decide(
         The decisions.
 
     Raises:
-        InputError: if mean PD over bad rate of all validation loans is outside .8 to 1.25 and ``at_own_level`` is not
-            set, or the schema names no exposure.
+        WrongLevelError: if mean PD over bad rate of all validation loans is outside .8 to 1.25, but at own level.
+        InputError: if there is no charged correction to read PDs after, or the schema names no exposure.
     """
     rules, scores = policy or LendingPolicy(), scores_of(run, run.networks())
-    names = sorted(scores.test)
-    level = level_of(*_joined(scores.validation_at_own_level if at_own_level else scores.validation, names))
-    if level.warning and level.ratio is not None and not at_own_level:
-        raise InputError(
-            f"{level.warning} --own-level adds each lender's own intercept, which it fits and keeps inside; then all "
-            "amounts can be had"
-        )
+    names, read = sorted(scores.test), levelled(run, scores, at)
+    level, test = level_of(*_joined(read.validation, names)), read.test
+    refuse_wrong_level(run, level, at)
     amounts = exposures(run)
-    test = scores.test_at_own_level if at_own_level else scores.test
-    alone = _alone(run, at_own_level=at_own_level)
+    alone = _alone(run, at_own_level=at is not LevelAt.RELEASED)
     limits = _limits(run, test, names, rules, limit_policy or LimitPolicy())
-    lenders = {
-        name: _lender(scores, test[name], alone.get(name), amounts[name], limits[name], name, at_own_level, rules)
-        for name in names
-    }
+    lenders = {name: _lender(read, alone.get(name), amounts[name], limits[name], name, rules) for name in names}
     pd, default = _joined(test, names)
     amount = np.concatenate([amounts[name] for name in names])
-    truth = truth_of(run)
-    portfolio = lend(
-        pd,
-        default,
-        amount,
-        policy=rules,
-        true_pd=None if truth is None else np.concatenate([truth[name] for name in names]),
-    )
+    known = truth_of(run)
+    truth = None if known is None else np.concatenate([known[name] for name in names])
+    portfolio = lend(pd, default, amount, policy=rules, true_pd=truth)
     chosen = accept(pd, CutOff(terms=rules.terms))
-    simulated = _simulated(run, pd[chosen], amount[chosen], rules)
+    losses = _simulated(run, pd[chosen], amount[chosen], rules)
+    rankings = {"shared": pd} | ({"alone": _joined(alone, names)[0]} if alone else {})
+    curves = (
+        profit_curve(
+            model, ranked, truth_or_outcome(truth, default), amount, terms=rules.terms, is_true=truth is not None
+        )
+        for model, ranked in rankings.items()
+    )
     return Decided(
         name=run.record.name,
         fingerprint=run.record.fingerprint,
         epsilon=epsilon_of_run(run),
-        is_at_own_level=at_own_level,
+        at=at,
         level=level,
         warnings=_warnings(run, level, lenders),
         lenders=lenders,
         portfolio=portfolio,
         concentration=_concentration(run, names, pd, amount, chosen, rules),
-        expected_loss_bp=simulated[0],
-        tail_loss_bp=simulated[1],
+        expected_loss_bp=0.0 if losses is None else BASIS_POINTS * losses.expected_loss_rate,
+        tail_loss_bp=0.0 if losses is None else BASIS_POINTS * losses.quantile_rate(TAIL),
         tranche_loss_bp=portfolio.tranche_loss_bp,
-        simulated_tranche_loss_bp=simulated[2],
+        simulated_tranche_loss_bp=_tranches(losses, rules),
+        attachment_rate={name: low for name, (low, _) in rules.deal.attachments().items()},
+        profit_curves=tuple(curve for curve in curves if curve is not None),
+        loss_curve=loss_curve(pd[chosen], amount[chosen], losses, policy=rules),
     )
 
 
 def _lender(
-    scores: Scores,
-    scored: Scored,
-    alone: Scored | None,
-    amount: Floats,
-    limits: Floats,
-    name: str,
-    at_own_level: bool,
-    rules: LendingPolicy,
+    read: Levelled, alone: Scored | None, amount: Floats, limits: Floats, name: str, rules: LendingPolicy
 ) -> LenderDecisions:
-    cut_off = CutOff(terms=rules.terms)
+    scored, validation, cut_off = read.test[name], read.validation[name], CutOff(terms=rules.terms)
     after = accept(scored.pd, cut_off)
     before = None if alone is None else accept(alone.pd, cut_off)
-    validation = (scores.validation_at_own_level if at_own_level else scores.validation)[name]
     return LenderDecisions(
         level=level_of(validation.pd, validation.default),
-        shift=scores.shifts[name] if at_own_level else 0.0,
+        shift=read.shifts[name],
         approval=approve(scored.pd, scored.default, amount, accepted=after, terms=rules.terms),
         alone=None
         if alone is None or before is None
@@ -262,13 +264,11 @@ def _spread(pd: Floats, amount: Floats, labels: NDArray[np.str_], rules: Lending
     )
 
 
-def _simulated(
-    run: Rescored, pd: Floats, amount: Floats, rules: LendingPolicy
-) -> tuple[float, float, dict[str, float]]:
+def _simulated(run: Rescored, pd: Floats, amount: Floats, rules: LendingPolicy) -> LossDistribution | None:
     if not amount.sum() > 0.0:
-        return 0.0, 0.0, {}
+        return None
     stream = public_stream(seed=run.prepared.experiment.seed, purpose="decisions.losses")
-    losses = simulated_losses(
+    return simulated_losses(
         pd,
         np.full(pd.size, rules.terms.lgd_rate),
         amount,
@@ -276,12 +276,13 @@ def _simulated(
         num_draws=NUM_DRAWS,
         generator=np.random.Generator(np.random.Philox(key=stream.key0 | stream.key1 << 32 | stream.tag << 64)),
     )
-    tranches = tranche_losses_of(rules.deal, losses.losses_amount / losses.exposure_amount)
-    return (
-        BASIS_POINTS * losses.expected_loss_rate,
-        BASIS_POINTS * losses.quantile_rate(TAIL),
-        {name: BASIS_POINTS * float(values.mean()) for name, values in tranches.items()},
-    )
+
+
+def _tranches(losses: LossDistribution | None, rules: LendingPolicy) -> dict[str, float]:
+    if losses is None:
+        return {}
+    found = tranche_losses_of(rules.deal, losses.losses_amount / losses.exposure_amount)
+    return {name: BASIS_POINTS * float(values.mean()) for name, values in found.items()}
 
 
 def _joined(scored: Mapping[str, Scored], names: list[str]) -> tuple[Floats, NDArray[np.bool_]]:

@@ -51,6 +51,17 @@ def _incomes(run: Rescored) -> Floats:
     rows = np.concatenate([institution.test.rows for institution in run.prepared.institutions])
     if not isinstance(run.prepared.experiment.portfolio, MarketPortfolio):
         return np.full(rows.size, np.inf)
-    bands = np.nan_to_num(run.prepared.portfolio.column(INCOME_COLUMN)[rows].astype(np.float64), nan=_UNKNOWN_BAND)
-    incomes: Floats = _BAND_INCOMES[bands.astype(np.int64)]
+    return incomes_of(run.prepared.portfolio.column(INCOME_COLUMN)[rows].astype(np.float64))
+
+
+def incomes_of(band: Floats) -> Floats:
+    """Return the monthly income in the middle of a band of the simulated market, that of band 3 where it is missing.
+
+    Args:
+        band: 0 to 7, NaN where it is not stated, ``[rows]``.
+
+    Returns:
+        Amounts, ``[rows]``.
+    """
+    incomes: Floats = _BAND_INCOMES[np.nan_to_num(band, nan=_UNKNOWN_BAND).astype(np.int64)]
     return incomes

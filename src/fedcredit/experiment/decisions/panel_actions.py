@@ -39,6 +39,7 @@ class Collected:
         self_cure_rate: share of M1 that is current a month later.
         roll_to_default_rate: share of M3 that defaults a month later.
         recovered_rate: share of the exposure at default that came back within 12 months.
+        recovered_by_month: the same within 1, 2, ... 12 months; ends where no default was seen so long.
     """
 
     month: int
@@ -53,6 +54,7 @@ class Collected:
     self_cure_rate: float
     roll_to_default_rate: float
     recovered_rate: float
+    recovered_by_month: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +131,7 @@ def collections(
         self_cure_rate=self_cure_share(rates),
         roll_to_default_rate=float(rates[M3, DEFAULTED]),
         recovered_rate=float(np.nansum(back)),
+        recovered_by_month=tuple(np.cumsum(back[np.isfinite(back)]).tolist()),
     )
 
 

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from fedcredit.credit.approval import Terms
 from fedcredit.credit.early_warning import EarlyWarning
 from fedcredit.credit.provisioning import StagePolicy
-from fedcredit.experiment.decisions.panel import Alarms, ProvisionedMonth, alarms, follow, provisions
+from fedcredit.experiment.decisions.months_view import cash_tables, limit_table, pool_table
+from fedcredit.experiment.decisions.panel import follow
 from fedcredit.experiment.decisions.panel_actions import Collected, RingReview, collections, ring_review
+from fedcredit.experiment.decisions.panel_alarms import BUCKET, EARLIER, NETWORK, RULE, Alarms, alarms
+from fedcredit.experiment.decisions.panel_cash import Cash, cash_of
+from fedcredit.experiment.decisions.panel_limits import LimitMonths, limits_over_months
+from fedcredit.experiment.decisions.panel_pool import PoolSale, sell_pool
+from fedcredit.experiment.decisions.panel_provisions import ProvisionedMonth, provisions
 from fedcredit.experiment.decisions.rescoring import Progress, Rescored
 from fedcredit.experiment.spec import MarketPortfolio
 from fedcredit.experiment.wording import ABSENT, Table, readable
@@ -19,8 +25,11 @@ class Months:
     """Everything that a run decides month after month."""
 
     alarms: Alarms
+    limits: LimitMonths
     provisions: tuple[ProvisionedMonth, ...]
+    cash: Cash
     collections: Collected
+    pool: PoolSale
     rings: RingReview
 
 
@@ -33,8 +42,9 @@ def months_of(run: Rescored, *, terms: Terms | None = None, progress: Progress |
         progress: told the stage, the steps done and the steps there are.
 
     Returns:
-        Alarms over all months; provisions at the experiment's snapshot months, half a year before and after them, and
-        where a named shock begins; collections at the first snapshot month; the ring review.
+        Alarms and limits over all months; provisions at the experiment's snapshot months, half a year before and after
+        them, and where a named shock begins; cash of all months; collections and a sold pool at the first snapshot
+        month; the ring review.
 
     Raises:
         InputError: if the run is on other loans.
@@ -46,60 +56,89 @@ def months_of(run: Rescored, *, terms: Terms | None = None, progress: Progress |
     around = looked_at | {month + step for month in looked_at for step in (-6, 6)}
     if portfolio.shock != "none":
         around |= {portfolio.shock_month - 13, portfolio.shock_month - 1, portfolio.shock_month}
+    used = terms or Terms()
     return Months(
         alarms=alarms(followed),
+        limits=limits_over_months(followed, terms=used),
         provisions=tuple(
             provisions(
                 followed,
                 months=sorted(around),
-                lgd_rate=(terms or Terms()).lgd_rate,
+                lgd_rate=used.lgd_rate,
                 policy=StagePolicy(),
             )
         ),
+        cash=cash_of(followed),
         collections=collections(run, followed, month=min(looked_at)),
+        pool=sell_pool(followed, month=min(looked_at)),
         rings=ring_review(followed.market),
     )
 
 
-def month_tables(found: Months) -> list[Table]:
+def month_parts(found: Months) -> list[tuple[str, list[Table]]]:
     """Lay the months out.
 
     Args:
         found: the decisions.
 
     Returns:
-        Early warning, provisions, collections and rings.
+        What is decided, and its tables: early warning, limits, provisions, promised and collected cash, collections, a
+        sold pool, and rings.
     """
-    return [_alarms(found.alarms), _provisions(found.provisions), _collections(found.collections), _rings(found.rings)]
+    return [
+        ("Early warning", [_alarms(found.alarms)]),
+        ("Limits", [limit_table(found.limits)]),
+        ("Provisions", [_provisions(found.provisions)]),
+        ("Promised and collected", cash_tables(found.cash)),
+        ("Collections", [_collections(found.collections)]),
+        ("A sold pool", [pool_table(found.pool)]),
+        ("Fraud rings", [_rings(found.rings)]),
+    ]
 
 
 def _alarms(found: Alarms) -> Table:
-    def row(name: str, told: EarlyWarning) -> tuple[str, ...]:
+    def row(name: str, told: EarlyWarning, *, chance: float = 1.0) -> tuple[str, ...]:
+        shares = (told.early_share_rate, told.alarmed_share_rate)
+        ahead = found.alarmed_before.get(name)
         return (
-            name,
+            name if chance == 1.0 else f"{name}, {100 * chance:g} % at random",
             _number(told.median_lead_months, 1),
-            _percent(told.early_share_rate),
-            _percent(told.alarmed_share_rate),
+            *(_percent(None if share is None else chance * share) for share in shares[:1]),
+            ABSENT if ahead is None else _percent(chance * ahead[EARLIER]),
+            *(_percent(None if share is None else chance * share) for share in shares[1:]),
             _percent(told.precision_rate),
-            _number(told.alarms_per_1000, 1),
+            _number(None if told.alarms_per_1000 is None else chance * told.alarms_per_1000, 1),
         )
 
+    fewer = []
+    for share, ways in ((float(text), ways) for text, ways in found.at_fewer.items()):
+        fewer.append(row(RULE, found.by_rule, chance=share))
+        fewer += [row(f"{name}, {100 * share:g} %", told) for name, told in ways.items()]
     return Table(
         title="Early warning on held-out accounts, month by month",
-        headings=("alarm", "median lead, months", "early, %", "any, %", "precision, %", "per 1,000 account-months"),
+        headings=(
+            "alarm", "median lead, months", "early, %", f"{EARLIER} months, %", "any, %", "precision, %",
+            "per 1,000 account-months",
+        ),
         num_labels=1,
         rows=(
-            row("enters M1", found.by_rule),
-            row("network, as many alarms", found.at_equal_alarms),
+            row(RULE, found.by_rule),
+            row(NETWORK, found.at_equal_alarms),
+            row(BUCKET, found.by_bucket_level),
             row("network, usual policy", found.by_policy),
+            *fewer,
         ),
         notes=(
-            f"{found.by_rule.num_defaults} defaults. Early: share alarmed three months before. As many alarms: "
-            f"hazard from {found.threshold_rate:.3f} in three months; it foretells "
-            f"{_percent(found.early_beyond_rule_rate)} % of defaults early that "
-            "the rule does not. Usual policy: .05, or doubled since the first month.",
+            f"{found.by_rule.num_defaults} defaults. Early: share alarmed three months before. The first three raise "
+            f"as many alarms (network: hazard from {found.threshold_rate:.3f} in three months), those below a share "
+            "of them. Level by bucket: each lender's own, fitted inside; the network's columns do not say whether a "
+            "borrower is late now. Usual policy: .05, or doubled since the first month.",
+            "A default takes three missed payments after entering M1, so the rule is early by construction wherever "
+            f"it is asked in time; for {_percent(found.not_reached_rate)} % of defaults it is not: they were watched "
+            "too late, or fell late after the last month that is looked at. The network alone foretells "
+            f"{_percent(found.early_beyond_rule_rate)} % of defaults early that the rule does not.",
         ),
-    )
+    )  # fmt: skip
 
 
 def _provisions(found: tuple[ProvisionedMonth, ...]) -> Table:

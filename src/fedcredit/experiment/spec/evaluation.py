@@ -18,10 +18,11 @@ Reference = Literal[
     "pooled_network",
     "pooled_logistic",
     "pooled_trees",
+    "joined_network",
     "joined_trees",
     "oracle",
 ]
-NEEDS_TRUTH: tuple[Reference, ...] = ("joined_trees", "oracle")
+NEEDS_TRUTH: tuple[Reference, ...] = ("joined_network", "joined_trees", "oracle")
 
 
 Section = Literal["profit", "segments", "fairness", "drift", "reasons"]

@@ -10,7 +10,11 @@ from fedcredit.experiment.spec.part import Count, NonNegative, Part, Positive, P
 
 
 class Network(Part):
-    """A tabular network with one logit out; no hidden layer is logistic regression."""
+    """A tabular network with one logit out, and its loss; no hidden layer is logistic regression.
+
+    ``pos_weight`` weighs the loans that defaulted. With ``focal_gamma`` above 0 a loan's loss counts
+    (1 - p)^gamma, p being the chance the network gave to what happened (Lin et al., ICCV 2017).
+    """
 
     hidden: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = (16,)
     activation: Literal["relu", "tanh", "gelu"] = "tanh"
@@ -18,6 +22,7 @@ class Network(Part):
     output_scale: NonNegative = 0.3
     prior_bad_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     pos_weight: Positive = 1.0
+    focal_gamma: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
 
 
 class FixedSteps(Part):

@@ -57,13 +57,15 @@ class Release:
 class Entry:
     """One line after the header: ``intent``, ``commit`` or ``fault`` of a release.
 
-    ``fingerprint`` names the run where several share a ledger; otherwise the header does.
+    ``fingerprint`` names the run where several share a ledger, and ``target_delta`` is what it promises at; otherwise
+    the header and the run's record do.
     """
 
     kind: str
     release: Release
     num_noise_draws: int | None
     fingerprint: str | None = None
+    target_delta: float | None = None
 
 
 @dataclass
@@ -186,7 +188,8 @@ class Book:
             self.free[release] = line
             self.digests_of[release.name, release.server_round] = release.digest
             run = None if body.get("fingerprint") is None else str(body["fingerprint"])
-            self._add(Entry(kind=kind, release=release, num_noise_draws=None, fingerprint=run))
+            delta = None if body.get("target_delta") is None else float(body["target_delta"])
+            self._add(Entry(kind=kind, release=release, num_noise_draws=None, fingerprint=run, target_delta=delta))
         else:
             self._settle(kind, body["intent"], body["num_noise_draws"])
 

@@ -97,18 +97,20 @@ class DatasetLedger:
         """The digest of the last line: it stands for the whole ledger."""
         return self._book.head
 
-    def intend(self, release: Release, *, fingerprint: str) -> int:
+    def intend(self, release: Release, *, fingerprint: str, target_delta: float | None = None) -> int:
         """Charge a release before its first private gradient; the line is on the disk on return.
 
         Args:
             release: what is about to happen. It is charged whatever was charged before.
             fingerprint: the run's.
+            target_delta: at which delta that run promises, to be told to readers; it changes no charge.
 
         Returns:
             The line of the intent, for `commit`.
         """
         self._ready()
-        self._book.append({**intent_body(release), "fingerprint": fingerprint}, durable=True)
+        promised = {} if target_delta is None else {"target_delta": target_delta}
+        self._book.append({**intent_body(release), "fingerprint": fingerprint, **promised}, durable=True)
         return len(self._book.digests)
 
     def commit(self, intent: int, num_noise_draws: int) -> None:

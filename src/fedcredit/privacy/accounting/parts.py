@@ -84,6 +84,7 @@ def state_parts(
     notes: Sequence[str] = (),
     collusion: Mapping[int, Epsilon] | None = None,
     max_loans: int | None = None,
+    is_one_part: bool = False,
 ) -> EpsilonStatement:
     """Price what the ledgers say, for a borrower in the dearest part.
 
@@ -100,6 +101,8 @@ def state_parts(
         notes: as for `state`.
         collusion: as for `state`.
         max_loans: as for `state`.
+        is_one_part: whether a borrower's loans are in one part at every lender although ``known`` says nothing: so it
+            is with borrower keys that nobody has read yet.
 
     Returns:
         The statement; with nothing but training loans read, that of `state`.
@@ -122,7 +125,7 @@ def state_parts(
     if len(statements) == 1:
         return statements[0]
     merged = _dearest(statements)
-    if known.get(TRAIN) is not None:
+    if is_one_part or known.get(TRAIN) is not None:
         return merged
     mixed = stated({f"{lender}\0{part}": events for part in present for lender, events in by_part[part].items()}, None)
     counts = merged.overlap.keys()

@@ -55,16 +55,18 @@ class RunLedger(Protocol):
 class RunAccount:
     """One run's part of the ledger of a lender and a dataset; what other runs spent is in `dataset`."""
 
-    def __init__(self, dataset: DatasetLedger, *, fingerprint: str) -> None:
+    def __init__(self, dataset: DatasetLedger, *, fingerprint: str, target_delta: float | None = None) -> None:
         """Charge a run to a dataset.
 
         Args:
             dataset: the open ledger of all runs.
             fingerprint: the run's. Attempts of a run that crashed, or that ran in another results folder, count as
                 this run's: their releases are out.
+            target_delta: at which delta the run promises.
         """
         self.dataset = dataset
         self._fingerprint = fingerprint
+        self._target_delta = target_delta
         self._intents: dict[Release, int] = {}
 
     @property
@@ -87,7 +89,9 @@ class RunAccount:
                 f"round {release.server_round} of {release.name!r} would pass the cap of epsilon {within.epsilon:g} at "
                 f"delta {within.delta:g}; raise privacy.epsilon_cap, or take fewer rounds"
             )
-        self._intents[release] = self.dataset.intend(release, fingerprint=self._fingerprint)
+        self._intents[release] = self.dataset.intend(
+            release, fingerprint=self._fingerprint, target_delta=self._target_delta
+        )
 
     def commit(self, release: Release, num_noise_draws: int) -> None:
         """Note that an intended release has happened.

@@ -1,4 +1,4 @@
-"""Epsilon as it is told: with its unit, relation, delta, accountant, mode, coverage, and overlaps.
+"""Epsilon as it is stated: with its unit, relation, delta, accountant, mode, coverage, and overlaps.
 
 The headline is the worst single lender. It is right for a borrower with one loan at one lender, so it
 never stands without the lines for a borrower with a loan at each of two and three lenders, whose
@@ -17,30 +17,10 @@ from typing import Any
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon, quick_epsilon
 from fedcredit.privacy.accounting.events import Event, Events, merge, order, several_rows
 from fedcredit.privacy.accounting.holdings import Holding, WorstOff, worst_off
-from fedcredit.privacy.reading import Reading, a, percent, read, worst_reading
+from fedcredit.privacy.reading import Reading, read, worst_reading
 
 OVERLAPS = (2, 3)
 _MAX_CHOICES = 2000
-_RELATIONS = {
-    ("loan", "zero_out"): "a loan is replaced by nothing, the number of loans is public",
-    ("borrower", "zero_out"): "a borrower's loans are replaced by nothing, the numbers of borrowers and of loans are "
-    "public",
-    ("institution", "zero_out"): "an institution is replaced by nothing, the number of institutions is public",
-}
-_TRUST = {
-    "central": "the server sees every lender's clipped update before it adds the noise; the figures hold against those "
-    "who see what it releases, and not against the server",
-    "secure_sum": "lenders share the noise of their sum; the figures hold against those who see whole sums alone. The "
-    "secure sum is assumed and not built: in this simulation the server's program sees single updates, which carry "
-    "less noise",
-}
-_MODES = {
-    "simulated": "seeded noise: it holds against an adversary without the seed; ledgers are on the disk before records",
-    "deployed": "noise from the operating system, which nobody can draw again; every release is on the disk before its "
-    "first gradient; all lenders in one process on one machine",
-}
-_ACCOUNTANTS = {"pld": "privacy-loss distribution", "rdp": "Renyi divergence", "closed_form": "exact Gaussian"}
-_WORDS = {1: "one", 2: "two", 3: "three"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +34,6 @@ class Overlap:
 
     num_lenders: int
     num_loans: int
-
-    def text(self, unit: str) -> str:
-        """Return it as a line of a statement; only training loans that are kept count."""
-        unit = "loan" if unit == "borrower" else unit
-        lenders = f"more than {_WORDS.get(self.num_lenders, self.num_lenders)} lender{'s' * (self.num_lenders > 1)}"
-        loans = f"more than {self.num_loans} {unit}{'s' * (self.num_loans > 1)}"
-        return f"no borrower has training {unit}s at {lenders}, or {loans} at one lender"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,87 +120,6 @@ class EpsilonStatement:
             }
         )
 
-    def lines(self) -> list[str]:
-        """Return the statement as lines of text: the epsilons, then what they mean."""
-        bounds = [(1, self.worst), *sorted(self.overlap.items())]
-        lowest = min(bound.value for bound in self.per_lender.values())
-        told = [f"epsilon {_number(b.value)} for {borrower_of(self.unit, count)}" for count, b in bounds]
-        if _number(lowest) != _number(self.worst.value):
-            told[0] += f" (lenders from {_number(lowest)} to {_number(self.worst.value)})"
-        stated = [bound for _, bound in bounds] + [found.epsilon for found in self.worst_off.values()]
-        accountants = sorted({_ACCOUNTANTS[bound.accountant] for bound in stated})
-        return [
-            *told,
-            *self.worst_off_lines(),
-            f"upper bounds at delta {self.target_delta:g} by {' and '.join(accountants)}{self._grids()}",
-            f"unit: {self.unit} ({self._scope()}); relation: {self.relation} ({self._relation()})",
-            *([f"trust: {self.trust} ({_TRUST[self.trust]})"] if self.trust in _TRUST else []),
-            *self._collusion_lines(),
-            *self.notes,
-            f"mode: {self.mode} ({_MODES.get(self.mode, 'see the record')})",
-            *self._reading_lines(),
-            *self._overlap_lines(),
-            f"covers: {self.covers}",
-        ]
-
-    def _collusion_lines(self) -> list[str]:
-        if not self.collusion:
-            return []
-        told = "; ".join(
-            f"epsilon {_number(bound.value)} if {_WORDS.get(count, count)} other "
-            f"{'lenders tell' if count > 1 else 'lender tells'}"
-            for count, bound in sorted(self.collusion.items())
-        )
-        return [
-            f"for a borrower with one loan, collusion: {told} what noise they drew (of {self.num_lenders} lenders); a "
-            "round in which a lender is missing is refused, so its noise is never missing from a sum",
-            "a borrower at several lenders has as many rows in one sum; the lines for two and three lenders are upper "
-            "bounds that give each row its own share of the noise",
-        ]
-
-    def _scope(self) -> str:
-        if self.unit == "institution":
-            return "all that one lender holds, and so every loan and borrower of it too"
-        if self.unit == "borrower":
-            return f"all training loans of a borrower at one lender, at most {self.max_loans} of which are kept"
-        return f"several {self.unit}s of a borrower at one lender cost more"
-
-    def _relation(self) -> str:
-        return _RELATIONS.get((self.unit, self.relation), "see the record")
-
-    def worst_off_lines(self) -> list[str]:
-        """Return lines on the borrowers there are, where they lose more or less than those of the lines before."""
-        bounds = {1: self.worst, **self.overlap}
-        return [
-            f"epsilon {_number(found.epsilon.value)} for the worst-off borrower of this table at {at_lenders(count)} "
-            f"({found.text()})"
-            for count, found in sorted(self.worst_off.items())
-            if count not in bounds or _number(found.epsilon.value) != _number(bounds[count].value)
-        ]
-
-    def _overlap_lines(self) -> list[str]:
-        if self.known_overlap is None:
-            return []
-        return [f"borrower keys, read in the clear by this simulation: {self.known_overlap.text(self.unit)}"]
-
-    def _reading_lines(self) -> list[str]:
-        """Say what an attacker makes of it; the worst lender's reading is that of the worst by each figure."""
-        rates = " / ".join(f"{100 * rate:g}" for rate in self.reading[1].false_positive_rates)
-        hits = "; ".join(
-            f"{' / '.join(percent(rate) for rate in found.true_positive_rates)} % "
-            f"(advantage {percent(found.advantage)} %) for {target_of(self.unit, count)}"
-            for count, found in sorted(self.reading.items())
-        )
-        return [
-            f"at {rates} % false alarms an attacker recognises at most {hits}",
-            self.reading[1].sentence(unit=self.unit),
-        ]
-
-    def _grids(self) -> str:
-        actual = (found.epsilon for found in self.worst_off.values())
-        grids = sorted({b.grid for b in (self.worst, *self.overlap.values(), *actual) if b.grid is not None})
-        return f" (grid {' and '.join(f'{grid:.2g}' for grid in grids)})" if grids else ""
-
 
 def state(
     ledgers: Mapping[str, Sequence[Event]],
@@ -298,48 +190,6 @@ def state(
     )
 
 
-def borrower_of(unit: str, count: int) -> str:
-    """Say whom an epsilon is for.
-
-    Args:
-        unit: the privacy unit.
-        count: at how many lenders, at least 1.
-
-    Returns:
-        For example ``"a borrower with one loan at one lender"``.
-    """
-    if unit == "institution":
-        return "one institution, whoever its borrowers are"
-    if unit == "borrower":
-        return f"a borrower at {at_lenders(count)}"
-    return f"a borrower with one {unit} at {at_lenders(count)}"
-
-
-def target_of(unit: str, count: int) -> str:
-    """Say what an attacker looks for.
-
-    Args:
-        unit: the privacy unit.
-        count: at how many lenders, at least 1.
-
-    Returns:
-        For example ``"a loan at one lender"``.
-    """
-    return a(unit) if unit == "institution" else f"{a(unit)} at {at_lenders(count)}"
-
-
-def at_lenders(count: int) -> str:
-    """Say where a borrower has loans.
-
-    Args:
-        count: at how many lenders, at least 1.
-
-    Returns:
-        For example ``"each of two lenders"``.
-    """
-    return "one lender" if count == 1 else f"each of {_WORDS.get(count, str(count))} lenders"
-
-
 def worst_epsilon(ledgers: Mapping[str, Sequence[Event]], *, delta: float) -> Epsilon:
     """Price what ledgers say for a loan at the worst-off lender.
 
@@ -397,11 +247,3 @@ def _choices(lenders: Sequence[Events], count: int, delta: float) -> Iterator[tu
 
 def _order(events: Events) -> list[tuple[bool, int, float, float, int]]:
     return [order(event) for event in events]
-
-
-def _number(value: float) -> str:
-    return "infinite (no privacy)" if math.isinf(value) else f"{_rounded_up(value):.3f}"
-
-
-def _rounded_up(value: float) -> float:
-    return math.ceil(value * 1000.0 - 1e-9) / 1000.0

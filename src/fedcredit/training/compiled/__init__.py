@@ -69,6 +69,7 @@ def local_round(
         float(settings.divisor),
         float(settings.proximal_weight),
         float(settings.pos_weight),
+        float(settings.focal_gamma),
         kind,
         rule,
         _words(streams.sampling),
@@ -86,6 +87,7 @@ def clipped_gradient_sum(
     *,
     clipping_norm: float,
     pos_weight: float,
+    focal_gamma: float = 0.0,
 ) -> NDArray[np.float64]:
     """Sum clipped gradients as `fedcredit.training.stepwise.ClippedGradientSum` says, by the stages of a step.
 
@@ -96,6 +98,7 @@ def clipped_gradient_sum(
         default: the batch's labels 0 or 1, ``[batch]``.
         clipping_norm: bound on the norm of each loan's whole gradient; infinite for none.
         pos_weight: public weight of the loans that defaulted.
+        focal_gamma: public focusing of the focal loss; 0 is the cross-entropy.
 
     Returns:
         The sum, ``[num_parameters]``.
@@ -104,8 +107,9 @@ def clipped_gradient_sum(
         from fedcredit.training import vectorised
 
         return vectorised.clipped_gradient_sum(
-            network, parameters, features, default, clipping_norm=clipping_norm, pos_weight=pos_weight
-        )
+            network, parameters, features, default, clipping_norm=clipping_norm, pos_weight=pos_weight,
+            focal_gamma=focal_gamma,
+        )  # fmt: skip
     layout = layout_of(network)
     sums, total = np.zeros(layout.sizes[1]), np.zeros(network.num_parameters)
     for first in range(0, len(default), BLOCK_ROWS):
@@ -113,7 +117,7 @@ def clipped_gradient_sum(
         squared = np.empty(len(labels))
         space = kernel.gradient_block(
             layout.table, layout.sizes, _ACTIVATIONS[network.activation], _single(parameters), _single(rows),
-            _single(labels), float(pos_weight), squared,
+            _single(labels), float(pos_weight), float(focal_gamma), squared,
         )  # fmt: skip
         kernel.add_block(layout.table, space, clip_factors(squared, clipping_norm), sums)
     kernel.unpadded(layout.table, sums, total)

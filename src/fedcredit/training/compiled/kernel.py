@@ -81,7 +81,7 @@ def _buffers(sizes):
 @entry
 def local_steps(
     layout, sizes, activation, incoming, features, default, starts, num_steps, probability, clipping_norm, deviation,
-    divisor, proximal_weight, pos_weight, kind, rule, sampling, noise, server_round,
+    divisor, proximal_weight, pos_weight, focal_gamma, kind, rule, sampling, noise, server_round,
 ):  # fmt: skip
     """Take all local steps of a lender.
 
@@ -100,6 +100,7 @@ def local_steps(
         divisor: what the noised sum is divided by.
         proximal_weight: weight of the pull to the incoming parameters, at least 0.
         pos_weight: weight of the loans that defaulted.
+        focal_gamma: focusing of the focal loss; 0 is the cross-entropy.
         kind: ``SGD``, ``MOMENTUM`` or ``ADAM``.
         rule: learning rate, momentum or beta1, beta2, stabiliser.
         sampling: three words of the stream that batches come from.
@@ -129,7 +130,10 @@ def local_steps(
         sums[:] = 0.0
         for start in range(0, batch, BLOCK_ROWS):
             rows = min(BLOCK_ROWS, batch - start)
-            derive(layout, activation, space, zeros, features, default, loans, start, rows, pos_weight, squared)
+            derive(
+                layout, activation, space, zeros, features, default, loans, start, rows, pos_weight, focal_gamma,
+                squared,
+            )  # fmt: skip
             for row in range(rows):
                 squared[row] = factor(squared[row], clipping_norm)
             add_clipped(layout, space, rows, squared, sums)
@@ -142,7 +146,7 @@ def local_steps(
 
 
 @entry
-def gradient_block(layout, sizes, activation, parameters, features, default, pos_weight, squared):
+def gradient_block(layout, sizes, activation, parameters, features, default, pos_weight, focal_gamma, squared):
     """Find the gradients of one block, as a step does, and leave them in the space that is returned.
 
     Args:
@@ -153,6 +157,7 @@ def gradient_block(layout, sizes, activation, parameters, features, default, pos
         features: at most 64 encoded loans, ``[rows, features]``.
         default: their labels 0 or 1, ``[rows]``.
         pos_weight: weight of the loans that defaulted.
+        focal_gamma: focusing of the focal loss; 0 is the cross-entropy.
         squared: set to each loan's squared gradient norm, ``[rows]``.
 
     Returns:
@@ -162,7 +167,7 @@ def gradient_block(layout, sizes, activation, parameters, features, default, pos
     pack(layout, parameters, space)
     rows = len(default)
     zeros, loans = sizes[0] - sizes[2], np.arange(rows)
-    derive(layout, activation, space, zeros, features, default, loans, 0, rows, pos_weight, squared)
+    derive(layout, activation, space, zeros, features, default, loans, 0, rows, pos_weight, focal_gamma, squared)
     return space
 
 

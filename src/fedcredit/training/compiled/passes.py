@@ -93,6 +93,19 @@ def forward(layout, activation, space, rows, logits):
 
 
 @exact
+def _focal_residuals(logits, default, loans, first, rows, pos_weight, focal_gamma, space, at):
+    """Set the derivative of -(1 - p)^gamma log p, p being the probability of what happened, by the logit."""
+    for row in range(rows):
+        against = -1.0 if default[loans[first + row]] > 0.5 else 1.0
+        weight = pos_weight if against < 0.0 else 1.0
+        margin = against * np.float64(logits[row])
+        surprise, chance = 1.0 / (1.0 + math.exp(-margin)), 1.0 / (1.0 + math.exp(margin))
+        log_chance = -margin - math.log1p(math.exp(-margin)) if margin > 0.0 else -math.log1p(math.exp(margin))
+        slope = surprise - focal_gamma * chance * log_chance
+        space[at + row] = _F(against * weight * surprise**focal_gamma * slope)
+
+
+@exact
 def _residuals(logits, default, loans, first, rows, pos_weight, space, at):
     """Set the derivative of each loan's weighted cross-entropy with respect to its logit."""
     for row in range(rows):
@@ -221,7 +234,7 @@ def add_clipped(layout, space, rows, factors, sums):
 
 
 @exact
-def derive(layout, activation, space, zeros, features, default, loans, first, rows, pos_weight, squared):
+def derive(layout, activation, space, zeros, features, default, loans, first, rows, pos_weight, focal_gamma, squared):
     """Gather a block of at most 64 loans and find their gradients and squared norms."""
     line = layout[0]
     for row in range(rows):
@@ -229,6 +242,10 @@ def derive(layout, activation, space, zeros, features, default, loans, first, ro
         space[at : at + line[INPUTS]] = features[loan]
     logits = np.empty(rows, dtype=np.float32)
     forward(layout, activation, space, rows, logits)
-    _residuals(logits, default, loans, first, rows, pos_weight, space, layout[-1][GRADIENT])
+    at = layout[-1][GRADIENT]
+    if focal_gamma > 0.0:
+        _focal_residuals(logits, default, loans, first, rows, pos_weight, focal_gamma, space, at)
+    else:
+        _residuals(logits, default, loans, first, rows, pos_weight, space, at)
     _backward(layout, space, zeros, rows)
     _squared_norms(layout, space, rows, squared)

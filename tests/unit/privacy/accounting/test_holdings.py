@@ -9,6 +9,7 @@ from fedcredit.privacy.accounting.accountants import epsilon, pld_epsilon
 from fedcredit.privacy.accounting.events import Event, GaussianSteps, for_rows, merge
 from fedcredit.privacy.accounting.holdings import Holding, worst_off
 from fedcredit.privacy.accounting.statement import EpsilonStatement, state
+from fedcredit.privacy.accounting.statement_wording import statement_lines, worst_off_lines
 
 DELTA = 1e-5
 
@@ -79,7 +80,7 @@ def test_running_example_is_told_for_one_loan_and_for_the_two_of_a_borrower() ->
     assert {1: statement.worst.value, 2: statement.overlap[2].value} == pytest.approx({1: 6.10, 2: 8.81}, abs=0.005)
     assert statement.overlap[3].value == pytest.approx(11.06, abs=0.005)
     assert statement.worst_off[1].epsilon.value == pytest.approx(14.0, rel=0.005)
-    told = [line for line in statement.lines() if "worst-off" in line]
+    told = [line for line in statement_lines(statement) if "worst-off" in line]
     assert told == ["epsilon 13.994 for the worst-off borrower of this table at one lender (2 loans)"]
 
 
@@ -87,19 +88,19 @@ def test_loans_at_one_lender_and_lenders_add_up() -> None:
     two_and_one = stated([(("north", 2), ("south", 1))])
     assert two_and_one.worst_off[2].num_loans == (2, 1)
     assert two_and_one.worst_off[2].epsilon.value > two_and_one.worst_off[1].epsilon.value > 13.9
-    assert any("each of two lenders (2 + 1 loans)" in line for line in two_and_one.lines())
+    assert any("each of two lenders (2 + 1 loans)" in line for line in statement_lines(two_and_one))
 
 
 def test_without_keys_or_news_there_is_no_such_line() -> None:
     for statement in (stated(None), stated([(("north", 1), ("south", 1), ("west", 1))])):
-        assert not statement.worst_off_lines()
-        assert [line.split(" for ")[0] for line in statement.lines()[:3]] == [
+        assert not worst_off_lines(statement)
+        assert [line.split(" for ")[0] for line in statement_lines(statement)[:3]] == [
             "epsilon 6.100", "epsilon 8.812", "epsilon 11.064",
         ]  # fmt: skip
 
 
 def test_borrower_level_lines_speak_of_borrowers() -> None:
-    lines = stated([(("north", 2), ("south", 1))], unit="borrower").lines()
+    lines = statement_lines(stated([(("north", 2), ("south", 1))], unit="borrower"))
     assert lines[0] == "epsilon 6.100 for a borrower at one lender"
     assert "unit: borrower (all training loans of a borrower at one lender, at most 2 of which are kept)" in lines[4]
     assert "numbers of borrowers and of loans are public" in lines[4]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedcredit.experiment.ledger_view import files_of_a_record, read_ledgers
+from fedcredit.experiment.ledger_files import files_of_a_record, read_ledgers
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.wording import statement_of
 from fedcredit.privacy.accounting.accountants import quick_epsilon

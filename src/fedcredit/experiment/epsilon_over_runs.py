@@ -10,7 +10,7 @@ from typing import Any
 
 from fedcredit.errors import InputError
 from fedcredit.experiment.deployed import DEPLOYED
-from fedcredit.experiment.ledger_view import files_of_a_record, read_ledgers
+from fedcredit.experiment.ledger_files import files_of_a_record, read_ledgers
 from fedcredit.experiment.record import RECORD_FILE, RunRecord
 from fedcredit.privacy.accounting.accountants import Epsilon, epsilon, quick_epsilon
 from fedcredit.privacy.accounting.events import Event, Events, MixtureGaussianSteps, merge, several_rows
