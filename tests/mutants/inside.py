@@ -16,6 +16,7 @@ _DRAWS = "training/compiled/draws.py"
 _WALK = "training/stepwise.py"
 _VECTORISED = "training/vectorised.py"
 _SUMS = "training/clipped_sums.py"
+_HOST_SUMS = "training/host_sums.py"
 _REFERENCE = "training/reference.py"
 _MECHANISM = "privacy/mechanism.py"
 _SAMPLING = "privacy/sampling.py"
@@ -281,6 +282,15 @@ INSIDE = (
     mutant(
         "each layer clipped by itself",
         at(
+            _HOST_SUMS,
+            "squared: Double = np.add.reduce(inputs, axis=0)",
+            "squared: Double = np.maximum.reduce(inputs, axis=0)",
+        ),
+        vectorised=f"{_LARGE}[ordinary-vectorised-64]",
+    ),
+    mutant(
+        "each layer clipped by itself",
+        at(
             _REFERENCE,
             "clip_factors((gradients**2).sum(dim=1).numpy(), clipping_norm)",
             "clip_factors(\n            torch.stack([part.sum(dim=1) for part in (gradients**2).tensor_split(2, dim=1)]).amax(dim=0).numpy(),\n            clipping_norm,\n        )",
@@ -314,6 +324,11 @@ INSIDE = (
     mutant(
         "batches clipped by their mean, not loan by loan",
         at(_SUMS, "self._clip(squared[:count])", "self._clip(squared[:count].mean(keepdims=True))"),
+        vectorised=f"{_LARGE}[ordinary-vectorised-64]",
+    ),
+    mutant(
+        "batches clipped by their mean, not loan by loan",
+        at(_HOST_SUMS, "clip(squared[:count])", "clip(squared[:count].mean(keepdims=True))"),
         vectorised=f"{_LARGE}[ordinary-vectorised-64]",
     ),
     mutant(
