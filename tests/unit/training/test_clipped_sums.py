@@ -91,8 +91,8 @@ def test_a_batch_is_taken_in_whole_blocks_as_many_at_once_as_there_is_room_for(n
 
     with torch.no_grad():
         sums = ClippedSums(
-            network, torch.from_numpy(start(network)), clip=lambda squared: clip_factors(squared, 1.0), pos_weight=1.0,
-            num_rows=num_rows,
+            network, torch.from_numpy(start(network)), clip=lambda squared: clip_factors(squared, 1.0),
+            loss=Loss(pos_weight=1.0, focal_gamma=0.0), num_rows=num_rows,
         )  # fmt: skip
         sums.of_rows(len(features), lay)
     assert [(rows.start, rows.stop) for rows in taken] == [
