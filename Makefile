@@ -22,7 +22,7 @@ PRIVACY_TESTS := tests/unit/privacy tests/unit/training tests/unit/experiment/at
 .PHONY: help experiment market rivals rare rings frontier test test-long test-privacy check mutants mutants-generated \
 	benchmark decisions-capacity clean
 help:
-	@echo "make experiment   privacy budgets compared: trains every arm, prints the table and the reports' paths"
+	@echo "make experiment   privacy budgets compared: six budgets on five seeds, the table and the report's path"
 	@echo "make market       the README's table of the simulated market: every budget on five markets"
 	@echo "make rivals       DP-EBM and others at the same epsilon, on five markets; installs an optional extra"
 	@echo "make rare         rare defaults under privacy: weights and priors compared on five markets"
@@ -39,7 +39,7 @@ help:
 	@echo "make clean        remove the environment and what tools left behind; results/ stays"
 
 experiment: .venv/run.stamp
-	$(BIN)/fedcredit run --multirun 'experiments=privacy_budgets/*'
+	$(BIN)/fedcredit study run privacy_budgets
 
 market: .venv/run.stamp
 	$(BIN)/fedcredit run --multirun 'experiments=privacy_budgets/*' portfolio.market_seed=1,2,3,4,5 \

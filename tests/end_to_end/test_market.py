@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fedcredit.config import compose
+from fedcredit.data import kept
 from fedcredit.data.market import portfolio
 from fedcredit.data.market.cached import Seen
 from fedcredit.errors import InputError
@@ -115,7 +116,8 @@ def test_runs_stand_side_by_side_by_kind_and_by_lender(record: RunRecord) -> Non
 
 @pytest.fixture
 def lied_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Turn the truth around where it is read."""
+    """Turn the truth around where it is read, and forget what earlier runs computed."""
+    kept._tables.clear()
     seen_market = portfolio.seen_market
 
     def false(market: MarketPortfolio, **kept: object) -> Seen:

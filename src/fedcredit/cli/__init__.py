@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import click
 import typer
 
-from fedcredit.cli import attacking, deciding, ledgers, reproducing, studies, tables, tuning, using
+from fedcredit.cli import attacking, deciding, ledgers, reproducing, studies, tables, tuning, using, watching
 from fedcredit.cli.words import DONE, FAILED, INTERRUPTED, MISTAKE, composed, console
+from fedcredit.collecting import seldom_collected
 from fedcredit.errors import InputError, RunFailedError, crash_message
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ app.command(help=deciding.DECIDE_HELP)(deciding.decide)
 app.command(help=deciding.PRICE_HELP)(deciding.price)
 app.command(help=deciding.CHURN_HELP)(deciding.churn)
 app.command(help=tuning.HELP)(tuning.tune)
+app.command(help=watching.HELP)(watching.watch)
 app.command(help=using.SCORE_HELP)(using.score)
 app.command(help=using.EXPORT_HELP)(using.export)
 app.command(help=using.PASSPORT_HELP)(using.passport)
@@ -72,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     command = typer.main.get_command(app)
-    return guarded(lambda: command.main(args=given, prog_name="fedcredit", standalone_mode=False))
+    with seldom_collected():
+        return guarded(lambda: command.main(args=given, prog_name="fedcredit", standalone_mode=False))
 
 
 def guarded(command: Callable[[], object]) -> int:

@@ -41,10 +41,10 @@ def run_study(name: Name, words: Words = None, seeds: Seeds = None) -> int:
     study, lines = _lines(name, words, seeds)
     result = _swept(lines)
     _say_failures(result)
+    typer.echo(f"{result.cost_line()}\n")
     records = result.records()
     if records:
         _report(study, records)
-    typer.echo(f"\n{result.cost_line()}")
     kinds = {outcome.kind for _, outcome in result.failures()}
     return FAILED if "failed" in kinds else MISTAKE if kinds else DONE
 

@@ -27,6 +27,7 @@ from fedcredit.data.features import (
     Tally,
     Thermometer,
 )
+from fedcredit.data.kept import computed
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.schema import Schema
 from fedcredit.data.schema_checks import Source, category_labels, encoded_names, one_hot_labels, range_of
@@ -71,7 +72,7 @@ def encode(portfolio: Encodable) -> NDArray[np.float32]:
 
 
 def raw_matrix(portfolio: Portfolio) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the table's own columns as numbers, for a tree that needs no encoding.
+    """Return the table's own columns as numbers, for a tree that needs no encoding; asked again, they are shared.
 
     Numbers and flags are as read, NaN where missing. A category is its place in the schema's list,
     an unlisted one comes after the last, and a missing one is NaN.
@@ -80,19 +81,28 @@ def raw_matrix(portfolio: Portfolio) -> tuple[NDArray[np.float64], NDArray[np.bo
         portfolio: the loans.
 
     Returns:
-        The matrix, ``[loans, columns]``, and which of its columns are categories, ``[columns]``.
+        The matrix, ``[loans, columns]``, and which of its columns are categories, ``[columns]``; nobody may write to
+        them.
     """
+    return computed(portfolio, "raw_matrix", None, lambda: _raw_matrix(portfolio))
+
+
+def _raw_matrix(portfolio: Portfolio) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     columns: list[_Vector] = []
     is_category: list[bool] = []
     for column in portfolio.schema.columns:
         if isinstance(column, NumberColumn | FlagColumn | CategoryColumn):
             cells = portfolio.column(column.name)
             if isinstance(column, CategoryColumn):
-                place = {label: float(i) for i, label in enumerate(column.labels)} | {"": np.nan}
-                cells = np.array([place.get(cell, len(column.labels)) for cell in cells.tolist()], dtype=np.float64)
+                labels = column.labels
+                place = {label: float(i) for i, label in enumerate(labels)} | {"": np.nan}
+                cells = np.array([place.get(cell, len(labels)) for cell in cells.tolist()], dtype=np.float64)
             columns.append(cells)
             is_category.append(isinstance(column, CategoryColumn))
-    return np.stack(columns, axis=1), np.array(is_category)
+    found = np.stack(columns, axis=1), np.array(is_category)
+    for array in found:
+        array.flags.writeable = False
+    return found
 
 
 def numbers_of(portfolio: Portfolio) -> Mapping[str, NDArray[np.float64]]:

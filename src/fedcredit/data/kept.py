@@ -10,8 +10,11 @@ import hashlib
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fedcredit.data.portfolio import Portfolio
 
@@ -34,12 +37,30 @@ def content_of(*paths: Path) -> tuple[str, ...] | None:
     """
     digests = []
     for path in paths:
+        if not path.is_file():
+            return None
         try:
             with path.open("rb") as file:
                 digests.append(hashlib.file_digest(file, "sha256").hexdigest())
         except OSError:
             return None
     return tuple(digests)
+
+
+def digest_of(*arrays: NDArray[Any]) -> str:
+    """Name the content of arrays, for the key of what is computed from them.
+
+    Args:
+        arrays: numbers of any shape.
+
+    Returns:
+        SHA-256 of their types, shapes and bytes, as hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def table_of(key: Hashable | None, load: Callable[[], Portfolio]) -> Portfolio:

@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.errors import InputError
+from fedcredit.experiment.owner import owner_line
 from fedcredit.experiment.spec import Experiment
 
+LOCK_FILE = ".lock"
 _DIGITS = 16
 
 
@@ -44,7 +46,7 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            handle = (self.path / ".lock").open("w")
+            handle = (self.path / LOCK_FILE).open("a")
         except OSError as error:
             raise InputError(
                 f"results_dir: {self.path} cannot be written ({error.strerror}); name a folder you may write to"
@@ -56,7 +58,13 @@ class RunFolder:
                 raise InputError(
                     f"{self.path} is being written by another process; wait for it, or give another results_dir"
                 ) from error
-            yield
+            handle.truncate(0)
+            handle.write(owner_line())
+            handle.flush()
+            try:
+                yield
+            finally:
+                handle.truncate(0)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file, whole and then renamed.

@@ -5,7 +5,7 @@ They train on all lenders' loans in one place, without clipping or noise, and ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fedcredit.data.contract import draw_up
 from fedcredit.data.institution import Loans
+from fedcredit.data.kept import computed, digest_of
 from fedcredit.experiment.direct import Participant, train_directly
 from fedcredit.experiment.prepare import Prepared, initial_network, predict_pd, trainer_name
 from fedcredit.experiment.rivals import POOLED, Scores, pool
@@ -85,6 +86,10 @@ def pooled_logistic(prepared: Prepared) -> Scores:
     Returns:
         Scores of the test loans by lender.
     """
+    return _shared("pooled_logistic", prepared, None, lambda: _logistic(prepared))
+
+
+def _logistic(prepared: Prepared) -> Scores:
     from sklearn.linear_model import LogisticRegression
 
     loans = pool(prepared)
@@ -106,7 +111,8 @@ def pooled_trees(prepared: Prepared) -> Scores:
     """
     from fedcredit.data.encoding import raw_matrix
 
-    return _trees(prepared, *raw_matrix(prepared.portfolio))
+    seed = prepared.experiment.seed
+    return _shared("pooled_trees", prepared, seed, lambda: _trees(prepared, *raw_matrix(prepared.portfolio)))
 
 
 def joined_trees(prepared: Prepared) -> Scores:
@@ -124,7 +130,8 @@ def joined_trees(prepared: Prepared) -> Scores:
     matrix, categorical = raw_matrix(prepared.portfolio)
     elsewhere = held_elsewhere(prepared)
     kinds = np.concatenate([categorical, np.zeros(elsewhere.shape[1], dtype=np.bool_)])
-    return _trees(prepared, np.hstack([matrix, elsewhere]), kinds)
+    key = (prepared.experiment.seed, digest_of(elsewhere))
+    return _shared("joined_trees", prepared, key, lambda: _trees(prepared, np.hstack([matrix, elsewhere]), kinds))
 
 
 def oracle(prepared: Prepared) -> Scores:
@@ -139,6 +146,16 @@ def oracle(prepared: Prepared) -> Scores:
     from fedcredit.experiment.truth import true_pd
 
     return true_pd(prepared)
+
+
+def _shared(name: str, prepared: Prepared, key: Hashable, train: Callable[[], Scores]) -> Scores:
+    """Train what depends on the lenders' loans and ``key`` alone; the next arm on the same lenders shares it."""
+    names = tuple(lender.name for lender in prepared.institutions)
+    rows = [loans.rows for lender in prepared.institutions for loans in (lender.train, lender.test)]
+    scores = computed(prepared.portfolio, f"reference.{name}", (names, digest_of(*rows), key), train)
+    for pd in scores.values():
+        pd.flags.writeable = False
+    return scores
 
 
 def _network(prepared: Prepared, columns: Callable[[Loans], NDArray[np.float32]]) -> Scores:

@@ -6,7 +6,6 @@ not leave a lender in a deployment.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
@@ -22,7 +21,7 @@ from fedcredit.credit.segments import Segment, segment_table
 from fedcredit.credit.stability import Stability, characteristic_stability, population_stability
 from fedcredit.data.columns import CategoryColumn, FlagColumn, NumberColumn
 from fedcredit.data.encoding import raw_matrix
-from fedcredit.data.kept import computed
+from fedcredit.data.kept import computed, digest_of
 from fedcredit.data.portfolio import Portfolio
 from fedcredit.data.schema import Schema
 from fedcredit.data.schema_checks import Source, encoded_names
@@ -80,7 +79,7 @@ def columns_drift(portfolio: Portfolio, before: Rows, after: Rows, *, confidence
     Returns:
         The stability of each number, flag and category of the schema, in its order.
     """
-    key = (_digest(before), _digest(after), confidence)
+    key = (digest_of(before, after), confidence)
     return computed(portfolio, "columns_drift", key, lambda: _columns_drift(portfolio, before, after, confidence))
 
 
@@ -190,7 +189,7 @@ def _drift(prepared: Prepared, parameters: NDArray[np.float32], pd: NDArray[np.f
 
 
 def _columns_drift(portfolio: Portfolio, before: Rows, after: Rows, level: float) -> dict[str, Stability]:
-    matrix, _ = computed(portfolio, "raw_matrix", None, lambda: raw_matrix(portfolio))
+    matrix, _ = raw_matrix(portfolio)
     columns = [c for c in portfolio.schema.columns if isinstance(c, NumberColumn | FlagColumn | CategoryColumn)]
     borrowers = portfolio.borrower[before], portfolio.borrower[after]
     found = {}
@@ -227,7 +226,3 @@ def _generator(prepared: Prepared, figure: str) -> np.random.Generator:
     """Name the resamples of a figure by the seed alone, so that arms are resampled alike."""
     stream = public_stream(seed=prepared.experiment.seed, purpose=f"review.{figure}")
     return np.random.Generator(np.random.Philox(key=stream.key0 | stream.key1 << 32 | stream.tag << 64))
-
-
-def _digest(rows: Rows) -> str:
-    return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()

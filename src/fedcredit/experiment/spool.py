@@ -17,7 +17,11 @@ from pathlib import Path
 from typing import Literal
 
 from fedcredit.errors import InputError
+from fedcredit.experiment.owner import owner_line
 from fedcredit.experiment.spec import Experiment
+
+OWNER_FILE = "owner"
+SPOOL_PATTERN = "sweep-*"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +79,11 @@ class Spool:
         try:
             parent.mkdir(parents=True, exist_ok=True)
             spool = cls(
-                folder=Path(tempfile.mkdtemp(prefix="sweep-", dir=parent)), made=missing, working_folder=Path.cwd()
+                folder=Path(tempfile.mkdtemp(prefix=SPOOL_PATTERN.rstrip("*"), dir=parent)),
+                made=missing,
+                working_folder=Path.cwd(),
             )
+            (spool.folder / OWNER_FILE).write_text(owner_line(), encoding="utf-8")
             for arm, experiment in enumerate(experiments):
                 (spool.folder / f"{arm}.json").write_text(experiment.model_dump_json(), encoding="utf-8")
         except OSError as error:

@@ -173,7 +173,7 @@ def run_sweep(
         stack.enter_context(interrupts_kept_from_workers())
         account_ahead(arms, num_workers=_local_workers(launcher, len(arms)), progress=display.stage)
         warm_up(arms)
-        _launch(launcher, partial(_work, spool, job), spool, range(len(arms)), say=display.say)
+        _launch(launcher, partial(_work, spool, job), spool, loans_together(arms), say=display.say)
         watch.look()
         outcomes = tuple(spool.outcome(arm) for arm in range(len(arms)))
     return SweepResult(
@@ -184,6 +184,28 @@ def run_sweep(
         cpu_seconds=time.process_time() - cpu + _workers_cpu(outcomes),
         num_workers=len({outcome.worker for outcome in outcomes if outcome.worker}) or 1,
     )
+
+
+def loans_together(experiments: Sequence[Experiment]) -> list[int]:
+    """Order arms so that those on the same loans, dealt out and split alike, follow each other.
+
+    A worker keeps its last table, its lenders and the references without privacy that were trained on them
+    (`fedcredit.data.kept`); in this order the next arm finds them.
+
+    Args:
+        experiments: the arms.
+
+    Returns:
+        Their places; arms on the same loans stay in the order they have.
+    """
+    first: dict[tuple[object, ...], tuple[int, ...]] = {}
+    keys = []
+    for place, one in enumerate(experiments):
+        table = (one.portfolio.model_dump_json(),)
+        lenders = (*table, one.partition.model_dump_json(), one.split.model_dump_json(), one.split_seed)
+        seeded = (*lenders, one.seed)
+        keys.append(tuple(first.setdefault(key, (place,)) for key in (table, lenders, seeded)))
+    return sorted(range(len(keys)), key=lambda place: (keys[place], place))
 
 
 def _local_workers(launcher: Launcher, num_arms: int) -> int:

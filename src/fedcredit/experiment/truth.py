@@ -80,11 +80,13 @@ def against_the_truth(prepared: Prepared, models: Mapping[str, Scores]) -> Truth
         groups.setdefault(kind, []).append(name)
     groups |= {name: [name] for name in kinds if name not in groups}
     attainable = {OWN_ORACLE: truth_at_own_level(prepared)} if OWN_INTERCEPT in models else {}
+    at_best = _Own(truth, truth)
+    measured = {model: _Own(scores, truth) for model, scores in {**models, **attainable}.items()}
     return TruthRecord(
         kinds=kinds,
         models={
-            model: {group: figures(scores, truth, names) for group, names in groups.items()}
-            for model, scores in {**models, **attainable, ORACLE: truth}.items()
+            model: {group: _figures(own, at_best, names) for group, names in groups.items()}
+            for model, own in {**measured, ORACLE: at_best}.items()
         },
     )
 
@@ -125,27 +127,42 @@ def lender_kinds(prepared: Prepared) -> dict[str, str]:
     return {name: str(kinds[0]) if len(kinds) == 1 else _MIXED for name, kinds in found.items()}
 
 
-def figures(scores: Scores, truth: Scores, names: Sequence[str]) -> TruthFigures:
-    """Measure one model on the loans of some lenders.
+class _Own:
+    """A model's figures at each lender, each computed once, whatever groups the lender is in."""
 
-    Args:
-        scores: predicted PDs by lender.
-        truth: true PDs by lender.
-        names: the lenders, at least one.
+    def __init__(self, scores: Scores, truth: Scores) -> None:
+        self.scores = scores
+        self.truth = truth
+        self._foreseen = {name: Foreseen(pd=scores[name], true_pd=truth[name]) for name in truth}
+        self._found: dict[tuple[Metric, str], float | None] = {}
 
-    Returns:
-        The figures.
-    """
-    together = _joined(scores, truth, names)
-    area, best = (_within(expected_auc, found, truth, names) for found in (scores, truth))
-    loss, least = (expected_log_loss(_joined(found, truth, names)) for found in (scores, truth))
+    def at(self, metric: Metric, name: str) -> float | None:
+        """Return a lender's figure."""
+        if (metric, name) not in self._found:
+            self._found[metric, name] = metric(self._foreseen[name])
+        return self._found[metric, name]
+
+    def within(self, metric: Metric, names: Sequence[str]) -> float | None:
+        """Return the mean of some lenders' figures, by loans."""
+        found = [(value, len(self.truth[name])) for name in names if (value := self.at(metric, name)) is not None]
+        if not found:
+            return None
+        return float(np.average([value for value, _ in found], weights=[count for _, count in found]))
+
+
+def _figures(own: _Own, at_best: _Own, names: Sequence[str]) -> TruthFigures:
+    """Measure one model on the loans of some lenders, beside the true PD on the same loans."""
+    truth = own.truth
+    together = _joined(own.scores, truth, names)
+    area, best = own.within(expected_auc, names), at_best.within(expected_auc, names)
+    loss, least = expected_log_loss(together), expected_log_loss(_joined(truth, truth, names))
     flat = expected_log_loss(_joined({name: _flat(truth[name]) for name in names}, truth, names))
     line = true_slope_and_intercept(together)
     return TruthFigures(
         num_loans=together.num_loans,
         auc=area,
-        ks=_within(expected_ks, scores, truth, names),
-        profit_rate=_within(expected_profit, scores, truth, names),
+        ks=own.within(expected_ks, names),
+        profit_rate=own.within(expected_profit, names),
         auc_share=_share(area, nothing=0.5, everything=best),
         log_loss=loss,
         regret=None if loss is None or least is None else loss - least,
@@ -154,17 +171,6 @@ def figures(scores: Scores, truth: Scores, names: Sequence[str]) -> TruthFigures
         slope=None if line is None else line.slope,
         intercept=None if line is None else line.intercept,
     )
-
-
-def _within(metric: Metric, scores: Scores, truth: Scores, names: Sequence[str]) -> float | None:
-    found = [
-        (value, len(truth[name]))
-        for name in names
-        if (value := metric(Foreseen(pd=scores[name], true_pd=truth[name]))) is not None
-    ]
-    if not found:
-        return None
-    return float(np.average([value for value, _ in found], weights=[count for _, count in found]))
 
 
 def _joined(scores: Scores, truth: Scores, names: Sequence[str]) -> Foreseen:

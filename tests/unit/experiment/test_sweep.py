@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from fedcredit.config import compose
 from fedcredit.errors import InputError, RunFailedError
 from fedcredit.experiment import sweep as sweeps
 from fedcredit.experiment.spec import Experiment
-from fedcredit.experiment.sweep import Finished, SweepResult, run_sweep
+from fedcredit.experiment.sweep import Finished, SweepResult, loans_together, run_sweep
 from fedcredit.experiment.workers import THREADS, one_thread_each
 
 
@@ -76,6 +77,26 @@ def test_arms_may_hold_named_windows_and_options(tmp_path: Path) -> None:
     result = run_sweep(twice, InTurn(folder=tmp_path), console=Console(file=io.StringIO()), job=fine)
     assert len(result.outcomes) == 2
     assert result.failures() == []
+
+
+def test_arms_on_the_same_loans_follow_each_other(tmp_path: Path) -> None:
+    """A worker finds the table, the lenders and the open references of the arm before."""
+    table, budget, seeds = "portfolio.market_seed", "privacy.target_epsilon", ((1, 1), (2, 2), (1, 2))
+    experiments = [
+        compose(None, [f"{table}={market}", f"{budget}={epsilon}", f"split_seed={split}", f"seed={seed}"])
+        for epsilon in (8, 1) for market in (1, 2) for split, seed in seeds
+    ]  # fmt: skip
+    order = loans_together(experiments)
+    assert sorted(order) == list(range(12))
+    for keys in (("portfolio",), ("portfolio", "split_seed"), ("portfolio", "split_seed", "seed")):
+        seen = [experiments[place].model_dump_json(include=set(keys)) for place in order]
+        changes = sum(one != other for one, other in pairwise(seen))
+        assert changes == len(set(seen)) - 1
+    assert order[:2] == [0, 6]
+    launcher = InTurn(folder=tmp_path)
+    result = run_sweep(experiments, launcher, console=Console(file=io.StringIO()), job=fine)
+    assert launcher.calls == [order]
+    assert result.experiments == tuple(experiments)
 
 
 def test_a_terminal_shows_one_display_with_the_arms_done(tmp_path: Path) -> None:
