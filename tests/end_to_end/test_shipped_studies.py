@@ -21,11 +21,19 @@ JUDGED = sorted(path.parent.name for path in FOLDER.glob(f"*/{EXPECTED_FILE}"))
 # One arm of each that takes seconds; every arm is judged by fedcredit reproduce <study>.
 QUICK = {
     "clipping": "norm_1_0",
+    "fraud_rings": "default_12m",
     "label_skew": "concentration_0_5",
     "local_steps": "steps_20",
     "many_lenders": "lenders_3",
+    "pool_sale": "epsilon_1",
+    "price_of_privacy": "epsilon_1",
+    "privacy_budgets": "epsilon_1",
+    "rare_defaults": "prior_right",
     "real_tables": "sba",
     "server_rules": "fedavgm",
+    "shock": "calm",
+    "shock_and_reserves": "calm",
+    "taiwan_budgets": "epsilon_1",
     "unequal_lenders": "by_noise",
     "units": "loan",
 }
