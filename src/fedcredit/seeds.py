@@ -180,22 +180,22 @@ def normals_by_step(stream: Stream, *, count: int, server_round: int, num_steps:
         num_steps: how many steps, at most 2**32.
 
     Yields:
-        Normals, ``[count]``, computed in float64; they are written over when the next are asked for.
+        Normals, ``[count]``, computed in float64, the caller's to keep and change.
     """
     num_blocks = max(1, -(-count // 4))
     width, depth = min(num_blocks, _BLOCKS_AT_ONCE), max(1, min(_BLOCKS_AT_ONCE // num_blocks, num_steps))
     scratch = np.empty((6, depth, width), dtype=np.uint64)
     points = np.empty((2, depth, width), dtype=np.complex128)
-    draws = np.empty((depth, num_blocks, 2), dtype=np.complex128)
     for first in range(0, num_steps, depth):
         steps = range(first, min(first + depth, num_steps))
+        draws = np.empty((len(steps), num_blocks, 2), dtype=np.complex128)
         for start in range(0, num_blocks, width):
             blocks = range(start, min(start + width, num_blocks))
             room, point = scratch[:, : len(steps), : len(blocks)], points[:, : len(steps), : len(blocks)]
             counter = _counter(stream, blocks=blocks, server_round=server_round, steps=steps)
             _philox(counter, (stream.key0, stream.key1), room)
-            _box_muller(room, point, draws[: len(steps), blocks.start : blocks.stop])
-        yield from draws[: len(steps)].reshape(len(steps), -1).view(np.float64)[:, :count]
+            _box_muller(room, point, draws[:, blocks.start : blocks.stop])
+        yield from draws.reshape(len(steps), -1).view(np.float64)[:, :count]
 
 
 def _box_muller(words: NDArray[np.uint64], points: NDArray[np.complex128], draws: NDArray[np.complex128]) -> None:

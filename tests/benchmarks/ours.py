@@ -1,4 +1,4 @@
-"""A measured child: a workload with one of our trainers, with and without messages."""
+"""A measured child: a workload with one of our trainers, with and without messages; it collects as the command does."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.processes import Clock, read_task, write_report
 from benchmarks.workloads import Dealt, Table, Workload, deal, workload
+from fedcredit.collecting import seldom_collected
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,8 @@ def main() -> None:
     clock = Clock()
     task = read_task()
     work = workload(task["workload"], num_rounds=task["num_rounds"], quick=task["quick"])
-    result = run(work, task["trainer"], task["path"], Path(task["scratch"]), clock)
+    with seldom_collected():
+        result = run(work, task["trainer"], task["path"], Path(task["scratch"]), clock)
     write_report(task, clock, **result)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,22 +17,28 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from fedcredit.cli import main
+from fedcredit.cli.recalibrating import with_commands
 from fedcredit.config import compose
 from fedcredit.credit.approval import Terms
-from fedcredit.credit.calibration import shift_logits
+from fedcredit.credit.calibration import Recalibration, logits_of, shift_logits
 from fedcredit.credit.limits import LimitPolicy, limit_amounts
 from fedcredit.credit.provisioning import StagePolicy
 from fedcredit.credit.scored import Scored
 from fedcredit.data.market.application_columns import application_columns
 from fedcredit.errors import InputError
+from fedcredit.experiment.charged_record import ChargedRecord
+from fedcredit.experiment.decisions.beside_money import fairness_figures
 from fedcredit.experiment.decisions.churn import decision_churn, flipped
 from fedcredit.experiment.decisions.deciding import decide
+from fedcredit.experiment.decisions.levels import LevelAt, WrongLevelError, levelled
 from fedcredit.experiment.decisions.limiting import incomes_of
-from fedcredit.experiment.decisions.panel import Followed, bucket_shifts, follow, provisions
+from fedcredit.experiment.decisions.panel import Followed, bucket_shifts, follow
 from fedcredit.experiment.decisions.panel_alarms import alarms
 from fedcredit.experiment.decisions.panel_cash import cash_of
 from fedcredit.experiment.decisions.panel_limits import limits_over_months
 from fedcredit.experiment.decisions.panel_pool import AS_IT_WENT, STRESSED, sell_pool
+from fedcredit.experiment.decisions.panel_provisions import provisions
+from fedcredit.experiment.decisions.price_figures import price_figures
 from fedcredit.experiment.decisions.price_of_privacy import (
     AGAINST,
     ALWAYS,
@@ -49,11 +56,12 @@ from fedcredit.experiment.decisions.reject_study import (
     SLICE,
     reject_study,
 )
-from fedcredit.experiment.decisions.rescoring import networks_alone, rescored, scores_of
+from fedcredit.experiment.decisions.rescoring import Scores, networks_alone, rescored, scores_of
 from fedcredit.experiment.prepare import predict_pd
 from fedcredit.experiment.record import read_record, record_folders
 from fedcredit.experiment.report import run_report
 from fedcredit.experiment.runner import run
+from fedcredit.experiment.validate import experiment_from_data
 
 SMALL = [
     "portfolio.num_borrowers=4000",
@@ -62,6 +70,14 @@ SMALL = [
     "portfolio.num_consumer_finance=1",
     "training.num_rounds=6",
     "evaluation.sections=[]",
+]
+GERMAN = [
+    "portfolio=german",
+    "partition=iid",
+    "partition.num_institutions=2",
+    "training.num_rounds=2",
+    "privacy=none",
+    "evaluation=quick",
 ]
 
 
@@ -157,7 +173,25 @@ def test_the_price_is_paired_and_is_nothing_against_itself(study: Path) -> None:
         assert mine is not None
         assert base is not None
         assert gap.value == pytest.approx(100.0 * (mine - base), abs=1e-9)
-    assert len(price_tables(found)) == 5
+    assert len(price_tables(found)) == 6
+    gap = next(price for price in found.prices if (price.group, price.epsilon) == ("all", math.inf)).figures
+    assert 0.0 <= gap["opportunity_gap.age"] <= 1.0
+
+
+@pytest.mark.long
+def test_early_warning_is_priced_by_budget_and_group(study: Path) -> None:
+    first = next(
+        folder
+        for folder in record_folders([study / "privacy_budgets" / "epsilon_1"])
+        if rescored(folder).prepared.experiment.seed == 1
+    )
+    found = price_of_privacy([only(study, "no_privacy"), first], with_months=True)
+    told = alarms(follow(rescored(first)))
+    mine = next(price for price in found.prices if (price.group, price.epsilon) == ("all", 1.0))
+    assert mine.figures["early_rate"] == pytest.approx(told.by_bucket_level.early_share_rate)
+    assert mine.differences[AGAINST[2]]["early_rate"].num_seeds == 1
+    assert [table.title for table in price_tables(found)][5].startswith("Early warning")
+    assert "price_early" in {figure.name for figure in price_figures(found)}
 
 
 @pytest.mark.long
@@ -192,19 +226,75 @@ def test_churn_without_repeats_says_what_to_run(study: Path) -> None:
         decision_churn([only(study, "epsilon_1")])
 
 
-def test_a_wrong_level_is_refused_and_the_own_intercept_offered(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def tripled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every PD three times too high once its run has been opened."""
     from fedcredit.experiment.decisions import rescoring
 
-    opened = rescored(only(study, "no_privacy"))
-    true_scored = rescoring._scored
+    true_scores = rescoring.scores_of
 
-    def tripled(*given: object) -> dict[str, Scored]:
-        found = true_scored(*given)  # type: ignore[arg-type]
-        return {name: Scored(pd=np.minimum(3.0 * item.pd, 1.0), default=item.default) for name, item in found.items()}
+    def wrong(*given: object) -> Scores:
+        found = true_scores(*given)  # type: ignore[arg-type]
+        high = {
+            name: Scored(pd=np.minimum(3.0 * item.pd, 1.0), default=item.default)
+            for name, item in found.validation.items()
+        }
+        return replace(found, validation=high)
 
-    monkeypatch.setattr(rescoring, "_scored", tripled)
-    with pytest.raises(InputError, match="--own-level"):
-        decide(opened)
+    monkeypatch.setattr("fedcredit.experiment.decisions.deciding.scores_of", wrong)
+
+
+@pytest.mark.usefixtures("tripled")
+def test_a_wrong_level_is_refused_with_the_commands_that_mend_it(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = only(study, "no_privacy")
+    assert main(["decide", str(folder), "--no-page"]) == 2
+    told = capsys.readouterr().err
+    assert "Mean PD is" in told
+    assert f"fedcredit decide {folder} --own-level\n" in told
+    command = shlex.split(next(line for line in told.splitlines() if line.startswith("  fedcredit run")))
+    assert command[:3] == ["fedcredit", "run", "experiments=privacy_budgets/no_privacy"]
+    again = compose("privacy_budgets/no_privacy", command[3:])
+    wanted = experiment_from_data(read_record(folder).experiment)
+    assert again.evaluation.charged is not None
+    assert again.evaluation.charged.recalibration is not None
+    evaluation = again.evaluation.model_copy(update={"charged": wanted.evaluation.charged})
+    assert again.model_copy(update={"evaluation": evaluation}) == wanted
+
+
+@pytest.mark.usefixtures("tripled")
+def test_a_wrong_level_is_no_matter_at_the_lenders_own(study: Path) -> None:
+    with pytest.raises(WrongLevelError):
+        decide(rescored(only(study, "no_privacy")))
+    assert decide(rescored(only(study, "no_privacy")), at=LevelAt.OWN).at is LevelAt.OWN
+
+
+def test_a_charged_correction_is_applied_where_the_run_released_one(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = only(study, "no_privacy")
+    assert main(["decide", str(folder), "--charged-level"]) == 2
+    assert "evaluation.charged.recalibration.num_bins=8" in capsys.readouterr().err
+    assert main(["decide", str(folder), "--charged-level", "--own-level"]) == 2
+    assert "give one of them" in capsys.readouterr().err
+    opened = rescored(folder)
+    scores = scores_of(opened, opened.networks())
+    line = Recalibration(slope=0.8, intercept=-0.3)
+    shifts = {name: 0.5 if place else None for place, name in enumerate(sorted(scores.test))}
+    for charged in (ChargedRecord(noise_multiplier={}, line=line), ChargedRecord(noise_multiplier={}, shifts=shifts)):
+        released = replace(opened, record=replace(opened.record, charged=charged))
+        read = levelled(released, scores, LevelAt.CHARGED)
+        for name, scored in read.test.items():
+            logits = logits_of(scores.test[name].pd)
+            expected = logits + (shifts[name] or 0.0) if charged.line is None else -0.3 + 0.8 * logits
+            assert logits_of(scored.pd) == pytest.approx(expected)
+            assert read.shifts[name] == (0.0 if charged.line else shifts[name] or 0.0)
+    with pytest.raises(WrongLevelError) as refused:
+        decide(released, at=LevelAt.CHARGED)
+    assert not refused.value.has_charged
+    with_offer = WrongLevelError("wrong", folder=folder, has_charged=True)
+    assert f"decide {folder} --charged-level --panel" in str(with_commands(with_offer, panel=True))
 
 
 def test_decide_prints_json_that_adds_up(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -368,6 +458,23 @@ def test_levels_by_bucket_are_right_on_the_loans_they_were_fitted_on(study: Path
                 assert moved.mean() == pytest.approx(default[own].mean(), rel=1e-6)
 
 
+def test_gaps_between_groups_are_those_of_their_good_loans(study: Path) -> None:
+    opened = rescored(only(study, "no_privacy"))
+    test, names = scores_of(opened, opened.networks()).test_at_own_level, sorted(opened.networks())
+    found = fairness_figures(opened, test, names, terms=Terms(margin_rate=0.01))
+    table, shares = opened.prepared.portfolio, {}
+    ages = table.column("age").astype(float)
+    for institution in opened.prepared.institutions:
+        for row, pd, bad in zip(
+            institution.test.rows.tolist(), test[institution.name].pd, test[institution.name].default, strict=True
+        ):
+            if not bad:
+                shares.setdefault(int(np.searchsorted([25, 35, 45], ages[row], side="right")), []).append(pd < 1 / 76)
+    rates = [np.mean(flags) for flags in shares.values() if len(flags) >= 30]
+    assert found["opportunity_gap.age"] == pytest.approx(max(rates) - min(rates))
+    assert set(found) == {"opportunity_gap.age", "opportunity_gap.city_tier"}
+
+
 def test_limits_that_may_not_move_earn_what_static_ones_do(followed: Followed) -> None:
     still = LimitPolicy(least_change_rate=1.0, cut_rate=1.0, months_between_raises=10**6)
     found = limits_over_months(followed, terms=Terms(), policy=still)
@@ -412,9 +519,7 @@ def test_a_sold_pool_pays_what_its_accounts_paid_on_the_plans_that_were_sold(fol
 
 
 def test_reject_inference_is_judged_where_the_truth_is_known(tmp_path: Path, credit_data: Path) -> None:
-    german = ["portfolio=german", "partition=iid", "partition.num_institutions=2", "training.num_rounds=2",
-              "privacy=none", "evaluation=quick", f"results_dir={tmp_path}"]  # fmt: skip
-    run(compose(None, german), report=False)
+    run(compose(None, [*GERMAN, f"results_dir={tmp_path}"]), report=False)
     opened = rescored(record_folders([tmp_path])[0])
     found = reject_study(opened, accepted_rate=0.6)
     assert found == reject_study(opened, accepted_rate=0.6)

@@ -33,7 +33,7 @@ _STEPWISE_TESTS = "tests/unit/training/test_stepwise.py::"
 
 _KERNEL_NOISE = "gradient[i] = deviation * np.float64(normals[i])"
 _KERNEL_PHILOX = "philox(stream, server_round, step, 0, words)"
-_MANY_STEPS = "    yield from (deviation * draw for draw in draws)"
+_MANY_STEPS = "        draw *= deviation\n        yield draw"
 _EMPTY_OF_WALK = {kind: f"{_EMPTY}[{kind}-0]" for kind in ("vectorised", "reference")}
 
 
@@ -59,7 +59,7 @@ INSIDE = (
     ),
     mutant(
         "noise 1 % too small",
-        at(_MECHANISM, _MANY_STEPS, "    yield from (0.99 * deviation * draw for draw in draws)"),
+        at(_MECHANISM, _MANY_STEPS, "        draw *= 0.99 * deviation\n        yield draw"),
         vectorised=f"{_EMPTY}[vectorised-0]",
     ),
     mutant(
@@ -106,7 +106,7 @@ INSIDE = (
         at(
             _MECHANISM,
             _MANY_STEPS,
-            "    first = next(draws).copy()\n    yield from (deviation * first for _ in range(num_steps))",
+            "        draw *= deviation\n        first = locals().get('first', draw)\n        yield first.copy()",
         ),
         vectorised=f"{_REUSE}[vectorised]",
     ),
@@ -128,8 +128,8 @@ INSIDE = (
         "noise reused over rounds",
         at(
             _VECTORISED,
-            "clipping_norm=settings.clipping_norm,\n            server_round=streams.server_round,",
-            "clipping_norm=settings.clipping_norm,\n            server_round=1,",
+            "clipping_norm=settings.clipping_norm,\n                server_round=streams.server_round,",
+            "clipping_norm=settings.clipping_norm,\n                server_round=1,",
         ),
         vectorised=f"{_REUSE}[vectorised]",
     ),
@@ -151,8 +151,8 @@ INSIDE = (
         "noise from the sampler's stream",
         at(
             _VECTORISED,
-            "            streams.noise,\n            num_parameters",
-            "            streams.sampling,\n            num_parameters",
+            "                streams.noise,\n                num_parameters",
+            "                streams.sampling,\n                num_parameters",
         ),
         vectorised=f"{_EMPTY}[vectorised-0]",
     ),
@@ -364,9 +364,9 @@ INSIDE = (
         "loss weighted by the rows' own bad rate",
         at(
             _VECTORISED,
-            "    sums = _sums_of_round(network, torch.from_numpy(current), len(features), settings)\n",
+            "    likely = likely_largest_batch(len(features), settings.sampling_probability)\n    with",
             "    object.__setattr__(settings, 'pos_weight', float(np.sum(labels == 0) / max(1, np.sum(labels))))\n"
-            "    sums = _sums_of_round(network, torch.from_numpy(current), len(features), settings)\n",
+            "    likely = likely_largest_batch(len(features), settings.sampling_probability)\n    with",
         ),
         vectorised=f"{_ORDINARY}[vectorised]",
     ),
@@ -388,8 +388,8 @@ INSIDE = (
         "proximal term under the divisor",
         at(
             _WALK,
-            "gradient + settings.proximal_weight * (current - incoming)",
-            "gradient + settings.proximal_weight * (current - incoming) / settings.divisor",
+            "gradient + settings.proximal_weight * (position - incoming)",
+            "gradient + settings.proximal_weight * (position - incoming) / settings.divisor",
         ),
         **_of_walk("test_the_proximal_term_is_added_after_the_noise_and_neither_clipped_nor_divided"),
     ),

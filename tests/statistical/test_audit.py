@@ -16,7 +16,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from fedcredit.experiment.audit import Claim, canary_scores
+from fedcredit.experiment.audit import canary_scores
+from fedcredit.experiment.audit_claims import Claim
 from fedcredit.experiment.spec import Sgd
 from fedcredit.model.network import DefaultNetwork
 from fedcredit.privacy.accounting.events import Event, GaussianSteps, for_rows

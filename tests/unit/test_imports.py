@@ -116,10 +116,19 @@ def test_nothing_touches_a_global_generator(module: str) -> None:
             assert not text.startswith(("np.random.seed", "numpy.random.seed", "torch.manual_seed", "torch.seed")), text
 
 
-def test_help_loads_no_heavy_library() -> None:
-    code = "import sys; import fedcredit.cli; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+def loaded(code: str) -> set[str]:
+    code = f"import sys; {code}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment())
-    assert sorted(set(done.stdout.split()) & set(HEAVY)) == []
+    return set(done.stdout.split())
+
+
+def test_help_loads_no_heavy_library() -> None:
+    assert sorted(loaded("import fedcredit.cli") & set(HEAVY)) == []
+
+
+def test_what_starts_a_run_loads_nothing_that_only_some_runs_need() -> None:
+    some = {"torch", "ray", "opacus", "sklearn", "pandas", "matplotlib", "dp_accounting", "fairlearn", "numba"}
+    assert sorted(loaded("import fedcredit.experiment.runner") & some) == []
 
 
 def _environment() -> dict[str, str]:

@@ -50,3 +50,22 @@ def test_every_planted_bug_fits_the_source_and_names_a_test_that_is_there() -> N
         for killer in found.killers.values():
             path, _, test = killer.partition("::")
             assert f"def {test.partition('[')[0]}(" in (ROOT / path).read_text(encoding="utf-8"), killer
+
+
+def test_every_module_of_privacy_and_training_has_tests_for_its_generated_changes() -> None:
+    from mutants.generated import PACKAGE, _files, tests_of
+    from mutants.generated import ROOT as TREE
+
+    computing = [file for file in _files() if "def " in (TREE / PACKAGE / file).read_text(encoding="utf-8")]
+    assert [file for file in computing if not tests_of(file)] == []
+    assert [name for file in computing for name in tests_of(file) if not (TREE / name).is_file()] == []
+
+
+def test_every_change_that_is_said_to_mean_nothing_is_one_that_would_be_made() -> None:
+    from mutants.changes import changes
+    from mutants.equivalent import EQUIVALENT
+
+    for found in EQUIVALENT:
+        text = (ROOT / "src/fedcredit" / found.file).read_text(encoding="utf-8")
+        assert found.shown in {change.shown(text) for change in changes(text)}, found
+        assert found.reason

@@ -14,6 +14,7 @@ import typer
 
 from fedcredit.cli import attacking, deciding, ledgers, reproducing, studies, tables, tuning, using, watching
 from fedcredit.cli.words import DONE, FAILED, INTERRUPTED, MISTAKE, composed, console
+from fedcredit.collecting import seldom_collected
 from fedcredit.errors import InputError, RunFailedError, crash_message
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     command = typer.main.get_command(app)
-    return guarded(lambda: command.main(args=given, prog_name="fedcredit", standalone_mode=False))
+    with seldom_collected():
+        return guarded(lambda: command.main(args=given, prog_name="fedcredit", standalone_mode=False))
 
 
 def guarded(command: Callable[[], object]) -> int:

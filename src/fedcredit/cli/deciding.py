@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedcredit.cli.recalibrating import with_commands
 from fedcredit.cli.words import console
 
 if TYPE_CHECKING:
+    from fedcredit.experiment.decisions.levels import LevelAt
     from fedcredit.experiment.wording import Table
 
 DECIDE_HELP = "Decide by a finished run: approvals, limits, losses, capital, tranches; --panel: the months."
@@ -38,6 +40,7 @@ Lgd = Annotated[float, typer.Option(help="lost on a bad one, of its amount")]
 def decide(
     run: Annotated[Path, typer.Argument(help="a finished run's folder")],
     own_level: Annotated[bool, typer.Option(help="add each lender's own intercept, fitted and kept inside")] = False,
+    charged_level: Annotated[bool, typer.Option(help="apply the correction that the run released, charged")] = False,
     panel: Annotated[bool, typer.Option(help="simulated market: alarms, collections, provisions, rings")] = False,
     past_approval: Annotated[
         float | None, typer.Option(help="hide outcomes beyond this share that a past policy approved; infer them")
@@ -52,16 +55,21 @@ def decide(
     from fedcredit.credit.lending import LendingPolicy
     from fedcredit.experiment.decisions.decide_view import print_decided
     from fedcredit.experiment.decisions.deciding import decide as decide_on
+    from fedcredit.experiment.decisions.levels import WrongLevelError
     from fedcredit.experiment.decisions.months_view import reject_table
     from fedcredit.experiment.decisions.panel_view import month_parts, months_of
     from fedcredit.experiment.decisions.reject_study import checked_rate, reject_study
     from fedcredit.experiment.decisions.rescoring import rescored
     from fedcredit.experiment.display import RunDisplay
 
+    at = _level(own_level=own_level, charged_level=charged_level)
     place, terms, past = _one_run(run), Terms(margin_rate=margin, lgd_rate=lgd), checked_rate(past_approval)
     with RunDisplay(enabled=sys.stderr.isatty()) as display:
         opened = rescored(place, progress=display.stage)
-        decided = decide_on(opened, at_own_level=own_level, policy=LendingPolicy(terms=terms))
+        try:
+            decided = decide_on(opened, at=at, policy=LendingPolicy(terms=terms))
+        except WrongLevelError as error:
+            raise with_commands(error, panel=panel) from None
         months = months_of(opened, terms=terms, progress=display.stage) if panel else None
         rejects = None if past is None else reject_study(opened, accepted_rate=past, terms=terms)
     if as_json:
@@ -78,6 +86,15 @@ def decide(
         _print_path(write_decisions(opened.record, place, decided, months, rejects))
 
 
+def _level(*, own_level: bool, charged_level: bool) -> LevelAt:
+    from fedcredit.errors import InputError
+    from fedcredit.experiment.decisions.levels import LevelAt
+
+    if own_level and charged_level:
+        raise InputError("--own-level and --charged-level are two levels; give one of them")
+    return LevelAt.OWN if own_level else LevelAt.CHARGED if charged_level else LevelAt.RELEASED
+
+
 def _one_run(folder: Path) -> Path:
     from fedcredit.errors import InputError
     from fedcredit.experiment.record import record_folders
@@ -91,6 +108,7 @@ def _one_run(folder: Path) -> Path:
 def price(
     folders: Folders,
     by: By = Grouping.kind,
+    panel: Annotated[bool, typer.Option(help="simulated market: early warning by budget, month by month")] = False,
     margin: Margin = 0.06,
     lgd: Lgd = 0.75,
     page: Page = True,
@@ -108,12 +126,13 @@ def price(
     policy = LendingPolicy(terms=Terms(margin_rate=margin, lgd_rate=lgd))
     places = record_folders(folders)
     with RunDisplay(enabled=sys.stderr.isatty()) as display:
-        found = price_of_privacy(places, policy=policy, progress=display.stage)
+        found = price_of_privacy(places, policy=policy, with_months=panel, progress=display.stage)
         repeated = [place for group in repeated_runs(places) for place in group]
         churned = decision_churn(repeated, policy=policy, progress=display.stage) if repeated else []
     if as_json:
         _print_json({**vars(found), "churn": churned})
         return
+    _print_warnings(found.warnings)
     _print_tables([*price_tables(found, by=by.value), *([churn_table(churned, by=by.value)] if churned else [])])
     if page:
         from fedcredit.experiment.decisions.pages import write_price
@@ -151,6 +170,13 @@ def _print_tables(tables: Sequence[Table]) -> None:
     out = console()
     for table in tables:
         out.print(TableView(table))
+
+
+def _print_warnings(warnings: Sequence[str]) -> None:
+    from rich.text import Text
+
+    for warning in warnings:
+        console().print(Text(f"WARNING {warning}", style="bold red"))
 
 
 def _print_path(path: Path) -> None:

@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fedcredit.config.files import REFUSED, conf_folder, config_groups, experiment_names, store_experiments
+from fedcredit.config.files import REFUSED, conf_folder, config_groups, experiment_names, store_experiments, unsealed
 from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Experiment
 from fedcredit.experiment.validate import experiment_from_data
@@ -65,7 +65,7 @@ def checked(config: DictConfig) -> Experiment:
     assert isinstance(data, dict)
     data.pop("hydra", None)
     if REFUSED in data:
-        raise InputError(str(data[REFUSED]))
+        raise InputError(unsealed(str(data[REFUSED])))
     return experiment_from_data({str(key): value for key, value in data.items()})
 
 
@@ -95,6 +95,8 @@ def mistakes_as_input_errors() -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(_message(error)) from None
+    except RecursionError:
+        raise InputError("experiment files extend one another, or references lead, in a circle") from None
 
 
 def _message(error: Exception) -> str:

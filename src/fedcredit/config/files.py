@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -44,17 +44,34 @@ def config_groups() -> dict[str, tuple[str, ...]]:
 
 
 def store_experiments(folder: Path | None) -> None:
-    """Hand all experiment files to Hydra's config store, as data or as the refusal of one.
+    """Hand all experiment files to Hydra's config store; those asked for are read, as data or as the refusal of one.
 
     Args:
         folder: a folder of the caller's own with an ``experiments`` folder in it, or None.
     """
-    store = ConfigStore.instance()
-    store.repo["experiments"] = {}
+    studies: dict[str, _Arms] = {}
     for name, paths in _experiment_files(folder).items():
         study, _, arm = name.partition("/")
-        node = _read_experiment(name, paths)
-        store.store(group=f"experiments/{study}", name=arm, node=node, package="_global_", provider="scanned")
+        studies.setdefault(study, _Arms(study)).add(arm, paths)
+    ConfigStore.instance().repo["experiments"] = studies
+
+
+class _Arms(dict[str, ConfigNode | None]):
+    """A study as Hydra's store keeps it: its files are known from the start, and one is read when it is asked for."""
+
+    def __init__(self, study: str) -> None:
+        super().__init__()
+        self._study = study
+        self._paths: dict[str, list[Path]] = {}
+
+    def add(self, arm: str, paths: list[Path]) -> None:
+        self[f"{arm}.yaml"] = None
+        self._paths[f"{arm}.yaml"] = paths
+
+    def __getitem__(self, file: str) -> ConfigNode:
+        node = _read_experiment(f"{self._study}/{file.removesuffix('.yaml')}", self._paths[file])
+        group = f"experiments/{self._study}"
+        return ConfigNode(name=file, node=node, group=group, package="_global_", provider="scanned")
 
 
 def experiment_roots(folder: Path | None = None) -> tuple[Path, ...]:
@@ -85,10 +102,22 @@ def _read_experiment(name: str, paths: Sequence[Path]) -> DictConfig:
             raise InputError(f"experiments={name}: {' and '.join(map(str, paths))} differ; rename one of them")
         return _scanned(name, origin, texts.pop())
     except InputError as error:
-        return OmegaConf.create({REFUSED: str(error)})
+        return OmegaConf.create({REFUSED: sealed(str(error))})
+
+
+def sealed(text: str) -> str:
+    """Write a refusal so that nothing of the file which it quotes is a reference that would be resolved."""
+    return text.encode("utf-8", "backslashreplace").hex()
+
+
+def unsealed(text: str) -> str:
+    """Read what `sealed` wrote."""
+    return bytes.fromhex(text).decode()
 
 
 def _text(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"{path}: is not a plain file")
     try:
         with path.open("rb") as file:
             return file.read(scan.MAX_BYTES + 1).decode("utf-8")
@@ -102,6 +131,6 @@ def _scanned(name: str, origin: str, text: str) -> DictConfig:
     try:
         parsed = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise InputError(f"{origin}: not valid: {' '.join(str(error).split())}") from None
+        raise InputError(f"{origin}: not valid: {scan.what_is_wrong(error)}") from None
     content = scan.check_content(parsed, origin=origin, study=name.split("/")[0], groups=config_groups())
     return OmegaConf.create({**content, "name": name})

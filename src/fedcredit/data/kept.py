@@ -37,6 +37,8 @@ def content_of(*paths: Path) -> tuple[str, ...] | None:
     """
     digests = []
     for path in paths:
+        if not path.is_file():
+            return None
         try:
             with path.open("rb") as file:
                 digests.append(hashlib.file_digest(file, "sha256").hexdigest())

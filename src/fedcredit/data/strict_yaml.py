@@ -32,12 +32,15 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def read_yaml(path: Path, *, what: str = "schema file") -> dict[str, Any]:
+def read_yaml(
+    path: Path, *, what: str = "schema file", holds: str = "name, columns, default and features"
+) -> dict[str, Any]:
     """Read a yaml file that holds one mapping.
 
     Args:
         path: the file.
         what: what a message calls it.
+        holds: which keys it has, for a message.
 
     Returns:
         The mapping: text keys; text, numbers, booleans, null, lists and mappings as values.
@@ -48,17 +51,17 @@ def read_yaml(path: Path, *, what: str = "schema file") -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{what} {path}: {'is not a file' if path.exists() else 'does not exist'}")
     if path.stat().st_size > _MAX_BYTES:
-        raise InputError(f"{what} {path}: larger than {_MAX_BYTES} bytes; this is not a schema")
+        raise InputError(f"{what} {path}: larger than {_MAX_BYTES} bytes; that is no {what}")
     try:
         raw = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_StrictLoader)
     except UnicodeDecodeError as error:
         raise InputError(f"{what} {path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except RecursionError:
-        raise InputError(f"{what} {path}: nested too deeply to be a schema") from None
+        raise InputError(f"{what} {path}: nested too deeply to be a {what.removesuffix(' file')}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{what} {path}: not valid yaml: {_place(error)}") from None
     if not isinstance(raw, dict):
-        raise InputError(f"{what} {path}: must hold a mapping with name, columns, default and features")
+        raise InputError(f"{what} {path}: must hold a mapping with {holds}")
     return raw
 
 

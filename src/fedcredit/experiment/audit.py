@@ -9,70 +9,26 @@ counting, and no ledger is charged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.data.contract import Contract, ContractTable
-from fedcredit.data.institution import count_train_loans
-from fedcredit.data.tables import load_portfolio
 from fedcredit.errors import InputError
-from fedcredit.experiment.charged_plan import training_releases
-from fedcredit.experiment.ledger_files import ledger_files, read_ledgers
-from fedcredit.experiment.prepare import local_settings
-from fedcredit.experiment.record import RunRecord
+from fedcredit.experiment.audit_claims import Claim, Progress
 from fedcredit.experiment.spec import Experiment, Sgd
-from fedcredit.experiment.validate import experiment_from_data
 from fedcredit.model.network import DefaultNetwork
-from fedcredit.privacy.accounting.events import Events
-from fedcredit.privacy.accounting.releases import FEDERATION
 from fedcredit.privacy.auditing.canaries import Canaries, log_likelihood_ratios, plant
 from fedcredit.privacy.auditing.tradeoff import ClaimFamily, TradeOff
 from fedcredit.privacy.auditing.verdict import CONTRADICTED, Findings, judge
-from fedcredit.privacy.plan import plan_privacy
-from fedcredit.privacy.terms import agree
 from fedcredit.seeds import Stream, private_stream
-from fedcredit.training.contract import LocalRound, LocalSettings, RoundStreams
+from fedcredit.training.contract import LocalRound, RoundStreams
 from fedcredit.training.trainers import Kind, trainer, why_not_compiled
 
-Progress = Callable[[str, int, int], None]
 LEAST_CANARIES, MOST_CANARIES = 20, 20_000
-PLANNED, CHARGED = "planned for the whole run", "charged in the run's ledger"
 _FINGERPRINT = "fedcredit/audit/1"
 _SAYS_EVERY = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """What is claimed of some lenders, and the public constants that they release under.
-
-    Attributes:
-        lenders: whose claim it is.
-        events: what the accountant prices.
-        settings: constants of a local round.
-        num_steps: steps of the whole run that are audited.
-        delta: the claim's delta.
-        basis: where ``events`` come from, in words.
-        loans_in_sample: loans of a borrower that are sampled together, 1 where loans are sampled.
-        samples_in_unit: loans of a borrower that are sampled one by one, 1 where the unit is a loan.
-    """
-
-    lenders: tuple[str, ...]
-    events: Events
-    settings: LocalSettings
-    num_steps: int
-    delta: float
-    basis: str
-    loans_in_sample: int = 1
-    samples_in_unit: int = 1
-
-    @property
-    def loans_in_unit(self) -> int:
-        """How many rows a canary has."""
-        return self.loans_in_sample * self.samples_in_unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,70 +62,6 @@ class Audit:
     def is_contradicted(self) -> bool:
         """Whether any claim is, or a ledger says something else than the record of what was drawn."""
         return bool(self.disagreements) or any(item.findings.verdict == CONTRADICTED for item in self.audited)
-
-
-def planned_claims(experiment: Experiment, *, progress: Progress | None = None) -> tuple[Claim, ...]:
-    """Gather the claims of an experiment that need not have run.
-
-    Args:
-        experiment: the experiment; its table is opened to count training loans.
-        progress: told the stage, the steps done and the steps there are.
-
-    Returns:
-        One claim for each distinct rate, noise and number of steps.
-
-    Raises:
-        InputError: if the experiment is not private, or the table cannot be had.
-    """
-    _check_private(experiment)
-    counts = count_train_loans(experiment, load_portfolio(experiment.portfolio, progress=progress))
-    terms = agree(experiment, counts, beside=training_releases(experiment))
-    planned = {name: (event,) for name, event in terms.plan.events.items()}
-    return _claims(experiment, terms.contracts.contracts, planned, PLANNED)
-
-
-def charged_claims(record: RunRecord, folder: Path) -> tuple[Claim, ...]:
-    """Gather the claims of a finished run from its ledgers.
-
-    Args:
-        record: the run.
-        folder: its results folder.
-
-    Returns:
-        One claim for each distinct rate, noise, number of steps and charge.
-
-    Raises:
-        InputError: if the run is not private, or a ledger is missing or does not verify.
-    """
-    experiment = experiment_from_data(record.experiment)
-    _check_private(experiment)
-    charged = {ledger.institution: ledger.events(FEDERATION) for ledger in read_ledgers(ledger_files(folder))}
-    return _claims(experiment, record.contracts, charged, CHARGED, noise_multiplier=record.noise_multiplier)
-
-
-def disagreements(record: RunRecord, folder: Path) -> tuple[str, ...]:
-    """Compare the noise that a finished run says it drew with the noise that its ledgers were charged for.
-
-    Args:
-        record: the run.
-        folder: its results folder.
-
-    Returns:
-        One sentence for each lender where they differ.
-
-    Raises:
-        InputError: if a ledger is missing or does not verify.
-    """
-    found = []
-    for ledger in read_ledgers(ledger_files(folder)):
-        drawn = record.noise_multiplier.get(ledger.institution)
-        charged = sorted({event.noise_multiplier for event in ledger.events(FEDERATION)})
-        if charged != [drawn]:
-            found.append(
-                f"{ledger.institution}: the record says noise multiplier {drawn}, its ledger was charged for "
-                f"{', '.join(map(str, charged)) or 'nothing'}"
-            )
-    return tuple(found)
 
 
 def audit(
@@ -269,62 +161,6 @@ def canary_scores(
         if progress is not None and (server_round % _SAYS_EVERY == 0 or server_round == claim.num_steps):
             progress(server_round, claim.num_steps)
     return scores, num_draws
-
-
-def _claims(
-    experiment: Experiment,
-    contracts: Sequence[Contract],
-    events: Mapping[str, Events],
-    basis: str,
-    *,
-    noise_multiplier: Mapping[str, float] | None = None,
-) -> tuple[Claim, ...]:
-    """Group lenders; the noise of a finished run is what its record says, and is not calibrated again."""
-    known_noise = {"target_epsilon": None, "noise_multiplier": 1.0}
-    privacy = experiment.privacy if noise_multiplier is None else experiment.privacy.model_copy(update=known_noise)
-    plan = plan_privacy(
-        privacy,
-        ContractTable(contracts=tuple(contracts)),
-        num_rounds=experiment.training.num_rounds,
-        beside=training_releases(experiment),
-    )
-    drawn = plan.noise_multiplier if noise_multiplier is None else noise_multiplier
-    groups: dict[tuple[object, ...], Claim] = {}
-    for contract in contracts:
-        name, planned = contract.institution, plan.events[contract.institution]
-        settings = replace(local_settings(experiment, contract, plan), noise_multiplier=drawn[name])
-        group = (planned, drawn[name], events[name])
-        known = groups.get(group)
-        groups[group] = Claim(
-            lenders=(*(known.lenders if known else ()), name),
-            events=events[name],
-            settings=known.settings if known else settings,
-            num_steps=planned.num_steps,
-            delta=plan.target_delta,
-            basis=basis,
-            loans_in_sample=experiment.privacy.loans_in_sample,
-            samples_in_unit=experiment.privacy.samples_in_unit,
-        )
-    return tuple(groups.values())
-
-
-def _check_private(experiment: Experiment) -> None:
-    privacy = experiment.privacy
-    if experiment.mode != "simulated":
-        raise InputError(
-            f"{experiment.name} has mode {experiment.mode}, and an audit goes through the seeded rounds of a trainer; "
-            "audit the same experiment with mode=simulated"
-        )
-    if not privacy.is_private or privacy.noise_multiplier == 0.0:
-        raise InputError(
-            f"{experiment.name} claims no finite epsilon, so there is nothing to audit; "
-            "set privacy.target_epsilon to a number"
-        )
-    if privacy.trust != "local":
-        raise InputError(
-            f"{experiment.name} has privacy.trust {privacy.trust}: an audit attacks what one lender sends, and the "
-            "noise that is claimed there is not its own; name an experiment of trust local"
-        )
 
 
 def _check_numbers(num_canaries: int, confidence: float, seed: int) -> None:

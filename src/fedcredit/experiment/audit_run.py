@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedcredit.errors import InputError
-from fedcredit.experiment.audit import Audit, audit, charged_claims, disagreements, planned_claims
+from fedcredit.experiment.audit import Audit, audit
+from fedcredit.experiment.audit_claims import charged_claims, disagreements, planned_claims
 from fedcredit.experiment.display import RunDisplay
 from fedcredit.experiment.record import RECORD_FILE, read_record
 from fedcredit.experiment.spec import Experiment

@@ -30,7 +30,7 @@ def charged_noise(experiment: Experiment) -> dict[str, float]:
     Held-out loans are not trained on, so what is released of them may cost what training costs the others: without
     a ``noise_multiplier`` their releases share the run's whole target. What reads training loans takes a tenth of
     the target's squared ratio of sensitivity to noise, and the training's noise is calibrated with it. Where lenders
-    have budgets, the target is the smallest of all: the noise is one for all lenders.
+    have budgets, or there is a cap, the target is the smallest of all: the noise is one for all lenders.
 
     Args:
         experiment: the experiment.
@@ -46,10 +46,10 @@ def charged_noise(experiment: Experiment) -> dict[str, float]:
         return dict.fromkeys(asked, 0.0)
     noise = {name: given for name, given in asked.items() if given is not None}
     open_names = [name for name, given in asked.items() if given is None]
-    if open_names and experiment.privacy.target_epsilon is None:
+    if open_names and experiment.privacy.target_epsilon is None and experiment.privacy.epsilon_cap is None:
         raise InputError(
-            f"{', '.join(open_names)} has no noise_multiplier, and the run has no target_epsilon "
-            "from which to find one; give either"
+            f"{', '.join(open_names)} has no noise_multiplier, and the run has neither a "
+            "target_epsilon nor an epsilon_cap from which to find one; give one of them"
         )
     tenths = [name for name in open_names if TRAIN in parts_of(name)]
     noise.update((name, _noise(experiment, (), share=_SHARE)) for name in tenths)
@@ -132,8 +132,8 @@ def _asked(experiment: Experiment) -> dict[str, float | None]:
 
 def _noise(experiment: Experiment, fixed: Events, *, num_steps: int = 1, share: float = 1.0) -> float:
     privacy = experiment.privacy
-    assert privacy.target_epsilon is not None
-    strictest = min([privacy.target_epsilon, *privacy.budgets.values()])
+    limits = [privacy.target_epsilon, privacy.epsilon_cap, *privacy.budgets.values()]
+    strictest = min(limit for limit in limits if limit is not None)
     try:
         whole = unsampled_noise_beside(strictest, delta=privacy.target_delta, num_steps=num_steps, beside=fixed)
     except ValueError as error:

@@ -5,15 +5,19 @@ What is run is ``experiment.yaml`` alone; the record and the weights beside it a
 
 from __future__ import annotations
 
+import lzma
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedcredit.data.strict_yaml import read_yaml
 from fedcredit.errors import InputError
+from fedcredit.experiment.deployed import DEPLOYED
 from fedcredit.experiment.differences import Compared, compare_records, compare_weights, leaves, worst_verdict
 from fedcredit.experiment.files import run_folder
 from fedcredit.experiment.record import RECORD_FILE, RunRecord, read_record
@@ -22,6 +26,7 @@ from fedcredit.experiment.validate import experiment_from_data
 
 EXPERIMENT_FILE = "experiment.yaml"
 _MAX_BYTES = 2**31
+_MAX_FILES = 100_000
 _SWITCHES = ("runtime", "trainer")
 
 
@@ -92,17 +97,13 @@ def saved_experiment(folder: Path, *, switches: Sequence[str] = (), results_dir:
     Raises:
         InputError: if the file is not an experiment, or a switch is none.
     """
-    import yaml
-
     path = folder / EXPERIMENT_FILE
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    data = read_yaml(path, what="experiment file", holds="the keys of an experiment")
+    if data.get("mode") == DEPLOYED:
         raise InputError(
-            f"{path} cannot be read as yaml ({type(error).__name__}); take it from a finished run"
-        ) from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path} holds a {type(data).__name__}; an experiment is a mapping of keys")
+            f"{path} is of mode deployed, whose noise nobody can draw again: running it would be another release, "
+            "charged to the lenders' ledgers. Only simulated runs are reproduced"
+        )
     for switch in switches:
         _turn(data, switch)
     return experiment_from_data({**data, "results_dir": str(results_dir), "tracking": {"kind": "none"}})
@@ -192,11 +193,17 @@ def _turn(data: dict[str, Any], switch: str) -> None:
 def _unpacked(place: Path, scratch: Path) -> Path:
     try:
         with zipfile.ZipFile(place) as archive:
-            if sum(item.file_size for item in archive.infolist()) > _MAX_BYTES:
-                raise InputError(f"{place} unpacks to more than {_MAX_BYTES // 2**30} GB; that is no results folder")
-            archive.extractall(scratch)
-    except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+            items = archive.infolist()
+            is_large = sum(item.file_size for item in items) > _MAX_BYTES or len(items) > _MAX_FILES
+            if not is_large:
+                archive.extractall(scratch)
+    except (zipfile.BadZipFile, OSError, RuntimeError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise InputError(
             f"{place} is no zip file that can be read ({type(error).__name__}); name a results folder"
         ) from error
+    if is_large:
+        raise InputError(
+            f"{place} unpacks to {len(items)} files, or to more bytes than a results folder; at most {_MAX_FILES} "
+            f"files and {_MAX_BYTES // 2**30} GB are unpacked"
+        )
     return scratch

@@ -46,6 +46,11 @@ def last_snapshot(prepared: Prepared, folder: Path, ledgers: Mapping[str, RunLed
     """
     try:
         found = read_checkpoint(folder, owner_of(prepared))
+        if found is not None and found.iterate.parameters.size != prepared.network.num_parameters:
+            raise CheckpointError(
+                f"{folder / CHECKPOINT_FILE} is of another network: it holds {found.iterate.parameters.size} weights, "
+                f"this run has {prepared.network.num_parameters}"
+            )
     except CheckpointError as error:
         kept = set_aside(folder)
         LOGGER.warning("%s; it is refused and kept as %s; the run begins again at round 1", error, kept.name)

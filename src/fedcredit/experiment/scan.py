@@ -21,7 +21,7 @@ _MAX_DEPTH = 12
 _MAX_EVENTS = 5000
 _STEP = r"[A-Za-z0-9][A-Za-z0-9_.=-]*"
 _NAME = re.compile(rf"{_STEP}/{_STEP}")
-_REFERENCE = re.compile(r"\$\{\.*[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*\}")
+_REFERENCE = re.compile(r"\$\{\.*(?!hydra\b)[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*\}")
 _PACKAGE = re.compile(r"#\s*@package\s+(\S+)")
 
 
@@ -48,7 +48,7 @@ def check_text(text: str, *, origin: str) -> None:
     try:
         _check_events(text, origin)
     except yaml.YAMLError as error:
-        raise InputError(f"{origin}: not valid yaml: {_one_line(error)}") from None
+        raise InputError(f"{origin}: not valid yaml: {what_is_wrong(error)}") from None
 
 
 def check_content(content: object, *, origin: str, study: str, groups: Collection[str]) -> dict[str, Any]:
@@ -151,5 +151,9 @@ def _children(value: object) -> Iterator[tuple[object, object]]:
         yield from enumerate(value)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def what_is_wrong(error: Exception) -> str:
+    """Say what a yaml reader found, with the line; a link may lead anywhere, so no line of the file is quoted."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return f"a value in it cannot be read ({type(error).__name__})"
+    return f"{getattr(error, 'problem', None) or type(error).__name__} in line {mark.line + 1}"

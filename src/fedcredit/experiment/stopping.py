@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from fedcredit.errors import InputError
+from fedcredit.experiment.charged_plan import charged_event, charged_noise, training_releases
 from fedcredit.experiment.spec import Experiment, FlowerStrategy, FractionCohort
 from fedcredit.experiment.wording import epsilon_text
 from fedcredit.federation.cohort import cohort
 from fedcredit.privacy.accounting.accountants import epsilon
+from fedcredit.privacy.accounting.releases import PARTS, TRAIN, parts_of
 from fedcredit.privacy.cap import SpendingCap
 from fedcredit.privacy.plan import PrivacyPlan
 
@@ -32,12 +35,15 @@ def spending_cap(experiment: Experiment) -> SpendingCap | None:
         experiment: the experiment.
 
     Returns:
-        The cap, or None where there is none.
+        The cap, with room for the charged releases that read training loans, or None where there is none.
+
+    Raises:
+        InputError: if the noise of the charged releases cannot be had.
     """
     privacy = experiment.privacy
     if privacy.epsilon_cap is None:
         return None
-    return SpendingCap(epsilon=privacy.epsilon_cap, delta=privacy.target_delta)
+    return SpendingCap(epsilon=privacy.epsilon_cap, delta=privacy.target_delta, beside=training_releases(experiment))
 
 
 def planned_stop(experiment: Experiment, plan: PrivacyPlan) -> Stop | None:
@@ -49,10 +55,14 @@ def planned_stop(experiment: Experiment, plan: PrivacyPlan) -> Stop | None:
 
     Returns:
         The stop; None where all rounds fit, or there is no cap.
+
+    Raises:
+        InputError: if charged releases of held-out loans alone would pass the cap.
     """
     cap = spending_cap(experiment)
     if cap is None:
         return None
+    _check_held_out(experiment, cap)
     most = {name: most_rounds(cap, plan, name) for name in plan.events}
     done: Counter[str] = Counter()
     for server_round in range(1, plan.num_rounds + 1):
@@ -81,6 +91,18 @@ def most_rounds(cap: SpendingCap | None, plan: PrivacyPlan, institution: str) ->
     return cap.most_steps(one) // one.num_steps
 
 
+def _check_held_out(experiment: Experiment, cap: SpendingCap) -> None:
+    noise = charged_noise(experiment)
+    for part in PARTS:
+        names = [name for name in noise if part in parts_of(name) and part != TRAIN]
+        price = epsilon([charged_event(noise[name]) for name in names], delta=cap.delta).value if names else 0.0
+        if price > cap.epsilon:
+            raise InputError(
+                f"privacy.epsilon_cap is {cap.epsilon:g}, and the charged releases of {part} loans alone "
+                f"({', '.join(names)}) cost epsilon {epsilon_text(price)}; raise the cap or their noise_multiplier"
+            )
+
+
 def _asked(experiment: Experiment, plan: PrivacyPlan, server_round: int) -> tuple[str, ...]:
     strategy = experiment.strategy
     if experiment.privacy.is_central or isinstance(strategy, FlowerStrategy):
@@ -92,7 +114,8 @@ def _asked(experiment: Experiment, plan: PrivacyPlan, server_round: int) -> tupl
 
 def _stop(cap: SpendingCap, plan: PrivacyPlan, server_round: int, rounds: dict[str, int]) -> Stop:
     prices = {
-        name: epsilon([plan.round_event(name).times(count)], delta=cap.delta).value for name, count in rounds.items()
+        name: epsilon([plan.round_event(name).times(count), *cap.beside], delta=cap.delta).value
+        for name, count in rounds.items()
     }
     worst = max(sorted(prices), key=prices.__getitem__)
     return Stop(

@@ -33,13 +33,15 @@ def experiment_from_data(data: Mapping[str, Any]) -> Experiment:
         InputError: listing every mistake with its key path, its value, what is allowed and, for an
             unknown key, the nearest valid one.
     """
-    present = _without_missing(data)
     try:
+        present = _without_missing(data)
         return Experiment.model_validate_json(json.dumps(present))
     except ValidationError as error:
         mistakes = [_sentence(detail, present) for detail in error.errors(include_url=False)]
     except TypeError as error:
         raise InputError(f"the experiment holds a value that is no text, number, list or mapping: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the experiment holds a number or nesting without bounds ({type(error).__name__})") from None
     head = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
     raise InputError("\n  ".join([f"{head} in the experiment:", *mistakes]))
 

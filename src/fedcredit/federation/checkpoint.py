@@ -18,7 +18,7 @@ from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from fedcredit.federation.rounds import RoundRecord
 from fedcredit.federation.snapshot import Iterate, Snapshot
@@ -32,6 +32,7 @@ _SHARE = 0.02
 _FIRST_COST_SECONDS = 0.005
 _RULE = "rule."
 _ROUNDS: TypeAdapter[tuple[RoundRecord, ...]] = TypeAdapter(tuple[RoundRecord, ...])
+_HEADS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -135,12 +136,27 @@ def read_checkpoint(folder: Path, owner: Owner) -> Snapshot | None:
     for key, expected in vars(owner).items():
         if told.get(key) != expected:
             raise CheckpointError(f"{path} is of another run: {key} is {told.get(key)!r}, this run has {expected!r}")
+    try:
+        rounds, heads = _ROUNDS.validate_json(told["rounds"]), _HEADS.validate_json(told["ledger_heads"])
+    except (KeyError, ValidationError) as error:
+        raise CheckpointError(f"{path} is damaged: its rounds or its ledgers' heads are not what it keeps") from error
     return Snapshot(
-        rounds=_ROUNDS.validate_json(told["rounds"]),
-        iterate=Iterate(parameters=arrays["parameters"], released=arrays["released"]),
+        rounds=rounds,
+        iterate=_iterate(arrays, path),
         rule={name.removeprefix(_RULE): array for name, array in arrays.items() if name.startswith(_RULE)},
-        ledger_heads=json.loads(told["ledger_heads"]),
+        ledger_heads=heads,
     )
+
+
+def _iterate(arrays: Arrays, path: Path) -> Iterate:
+    found = [arrays.get(name) for name in ("parameters", "released")]
+    sizes = {None if array is None or array.ndim != 1 else array.size for array in found}
+    if len(sizes) != 1 or None in sizes or any(array is None or array.dtype != np.float32 for array in found):
+        raise CheckpointError(f"{path} is damaged: its weights are not two vectors of one length in single precision")
+    parameters, released = (array for array in found if array is not None)
+    if not (np.isfinite(parameters).all() and np.isfinite(released).all()):
+        raise CheckpointError(f"{path} is damaged: it holds weights that are no finite numbers")
+    return Iterate(parameters=parameters, released=released)
 
 
 def set_aside(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from fedcredit.errors import InputError
 from fedcredit.model.blocks import ACTIVATIONS, single_threaded, to_blocks, trace_blocks
 from fedcredit.model.network import DefaultNetwork, check_features, check_parameters, to_arrays, to_pd
 
-_CHUNK_ROWS = 2048
+_CHUNK_ROWS = 1024
 
 
 def to_state_dict(network: DefaultNetwork, parameters: NDArray[np.float32]) -> dict[str, torch.Tensor]:

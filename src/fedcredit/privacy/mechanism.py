@@ -98,14 +98,16 @@ def noise_of_steps(
         num_steps: how many steps, at least 0.
 
     Yields:
-        The noise of each step, ``[num_parameters]``.
+        The noise of each step, ``[num_parameters]``, the caller's to keep and change.
 
     Raises:
         ValueError: if the standard deviation is not finite and above 0.
     """
     deviation = noise_deviation(noise_multiplier=noise_multiplier, clipping_norm=clipping_norm)
     draws = normals_by_step(stream, count=num_parameters, server_round=server_round, num_steps=num_steps)
-    yield from (deviation * draw for draw in draws)
+    for draw in draws:
+        draw *= deviation
+        yield draw
 
 
 def noise_deviation(*, noise_multiplier: float, clipping_norm: float) -> float:

@@ -22,7 +22,7 @@ from fedcredit.privacy.mechanism import LARGEST_NORM
 from fedcredit.training.derivatives import Derivatives, Desk, Factors, Loss
 
 _WIDE = torch.float64
-_MOST_BLOCKS = 32
+MOST_BLOCKS = 32
 _LARGEST_INPUT = 2.0**40
 LayOut = Callable[[Desk, slice], None]
 Clip = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -95,8 +95,7 @@ class ClippedSums:
         parameters: torch.Tensor,
         *,
         clip: Clip,
-        pos_weight: float,
-        focal_gamma: float = 0.0,
+        loss: Loss,
         num_rows: int,
     ) -> None:
         """Lay the memory out, on the device of the parameters.
@@ -106,15 +105,14 @@ class ClippedSums:
             parameters: flat parameters, ``[num_parameters]``, float32; they are looked at anew each time.
             clip: gives, from the squared norms of the loans' gradients, what each is multiplied with; 0 where the
                 gradient counts as zero.
-            pos_weight: public weight of the loans that defaulted.
-            focal_gamma: public focusing of the focal loss; 0 is the cross-entropy.
+            loss: the public constants of a loan's loss.
             num_rows: rows of a batch there should be room for at once; public, and at most 2,048 are.
         """
-        self._capacity = min(max(1, -(-num_rows // BLOCK_ROWS)), _MOST_BLOCKS)
+        self._capacity = min(max(1, -(-num_rows // BLOCK_ROWS)), MOST_BLOCKS)
         self._network = network
         self._device = parameters.device
         self._clip = clip
-        self._loss = Loss(pos_weight=pos_weight, focal_gamma=focal_gamma)
+        self._loss = loss
         self._derivatives = Derivatives(network, parameters, capacity=self._capacity)
         self._desk = self._derivatives.desk()
         self._sums = torch.empty(self._capacity, network.num_parameters, device=self._device)
@@ -164,7 +162,7 @@ class ClippedSums:
         factors = np.zeros(len(squared))
         factors[:count] = self._clip(squared[:count])
         is_plain = squared.max() < LARGEST_NORM**2 and inputs.max() < _LARGEST_INPUT**2
-        apart = None if is_plain else self._set_apart(found, factors, squared, inputs)
+        apart = None if is_plain else set_apart(self._network, found, factors, squared, inputs)
         room.scale.view(-1).copy_(torch.from_numpy(factors))
         for gradient in plan.gradients:
             gradient.mul_(room.scale)
@@ -177,34 +175,49 @@ class ClippedSums:
         total = torch.sum(room.sums, 0, dtype=_WIDE)
         return total if apart is None else total.add_(apart)
 
-    def _set_apart(
-        self, found: Factors, factors: NDArray[np.float64], squared: NDArray[np.float64], inputs: NDArray[np.float64]
-    ) -> torch.Tensor:
-        """Take out the rows that single precision does not hold, and add up in float64 those that count."""
-        large = ~((squared < LARGEST_NORM**2) & (inputs < _LARGEST_INPUT**2))
-        counted, gone = (
-            torch.from_numpy(np.flatnonzero(rows)).to(self._device) for rows in (large & (factors > 0.0), large)
-        )
-        scale = torch.from_numpy(factors).to(self._device)[counted].unsqueeze(-1)
-        taken = [
-            (scale * gradient.flatten(0, 1)[counted], value.flatten(0, 1)[counted].to(_WIDE))
-            for gradient, value in found.pairs
-        ]
-        total = torch.empty(self._network.num_parameters, dtype=_WIDE, device=self._device)
-        depth = len(found.linear)
-        for position, layer in enumerate(self._network.layers):
-            gradient, value = taken[position]
-            gradient, value = gradient[:, : layer.num_outputs], value[:, : layer.num_inputs]
-            total[layer.weight] = (gradient.t() @ value).reshape(-1)
-            total[layer.bias] = gradient.sum(0)
-            if layer.norm_weight is not None and layer.norm_bias is not None:
-                gradient, value = taken[depth + position]
-                total[layer.norm_weight] = (gradient * value).sum(0)
-                total[layer.norm_bias] = gradient.sum(0)
-        for pair in found.pairs:
-            for values in pair:
-                values.view(-1, values.shape[-1])[gone] = 0.0
-        return total
+
+def set_apart(
+    network: DefaultNetwork,
+    found: Factors,
+    factors: NDArray[np.float64],
+    squared: NDArray[np.float64],
+    inputs: NDArray[np.float64],
+) -> torch.Tensor:
+    """Take out the rows that single precision does not hold, and add up in float64 those that count.
+
+    Args:
+        network: the network's shape.
+        found: the factors of each row's gradient; those of the rows taken out become zero.
+        factors: what each row is multiplied with, ``[rows]``.
+        squared: squared norm of each row's gradient, ``[rows]``.
+        inputs: squared norm of each row's inputs to all linear layers, ``[rows]``.
+
+    Returns:
+        The clipped sum of the rows taken out, ``[num_parameters]``, float64.
+    """
+    device = found.linear[0][0].device
+    large = ~((squared < LARGEST_NORM**2) & (inputs < _LARGEST_INPUT**2))
+    counted, gone = (torch.from_numpy(np.flatnonzero(rows)).to(device) for rows in (large & (factors > 0.0), large))
+    scale = torch.from_numpy(factors).to(device)[counted].unsqueeze(-1)
+    taken = [
+        (scale * gradient.flatten(0, 1)[counted], value.flatten(0, 1)[counted].to(_WIDE))
+        for gradient, value in found.pairs
+    ]
+    total = torch.empty(network.num_parameters, dtype=_WIDE, device=device)
+    depth = len(found.linear)
+    for position, layer in enumerate(network.layers):
+        gradient, value = taken[position]
+        gradient, value = gradient[:, : layer.num_outputs], value[:, : layer.num_inputs]
+        total[layer.weight] = (gradient.t() @ value).reshape(-1)
+        total[layer.bias] = gradient.sum(0)
+        if layer.norm_weight is not None and layer.norm_bias is not None:
+            gradient, value = taken[depth + position]
+            total[layer.norm_weight] = (gradient * value).sum(0)
+            total[layer.norm_bias] = gradient.sum(0)
+    for pair in found.pairs:
+        for values in pair:
+            values.view(-1, values.shape[-1])[gone] = 0.0
+    return total
 
 
 def _plan(network: DefaultNetwork, found: Factors, norms: torch.Tensor, sums: torch.Tensor) -> _Plan:

@@ -42,7 +42,7 @@ class Factors:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Activation:
+class Activation:
     """An activation and its derivative, both in given memory; ``from_output`` if the derivative needs that alone."""
 
     apply: Callable[[torch.Tensor, torch.Tensor], object]
@@ -50,18 +50,18 @@ class _Activation:
     from_output: bool
 
 
-_ACTIVATIONS: Mapping[str, _Activation] = {
-    "relu": _Activation(
+ACTIVATIONS: Mapping[str, Activation] = {
+    "relu": Activation(
         apply=lambda product, out: out.relu_(),
         derive=lambda gradient, output: _aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient),
         from_output=True,
     ),
-    "tanh": _Activation(
+    "tanh": Activation(
         apply=lambda product, out: out.tanh_(),
         derive=lambda gradient, output: _aten.tanh_backward.grad_input(gradient, output, grad_input=gradient),
         from_output=True,
     ),
-    "gelu": _Activation(
+    "gelu": Activation(
         apply=lambda product, out: _aten.gelu.out(product, out=out),
         derive=lambda gradient, product: _aten.gelu_backward.grad_input(gradient, product, grad_input=gradient),
         from_output=False,
@@ -197,7 +197,7 @@ class Derivatives:
         """
         self._network = network
         self._parameters = parameters
-        self._activation = _ACTIVATIONS[network.activation]
+        self._activation = ACTIVATIONS[network.activation]
         self._capacity = capacity
         layers = () if network.layer_norm else network.layers
         widths = (network.num_features, *(to_columns(width) for width in network.hidden))
@@ -277,7 +277,7 @@ class Derivatives:
         weight = self._output_weight.values
         torch.sum(inputs * weight, -1, keepdim=True, out=desk.residual)
         desk.residual.add_(self._output_bias)
-        _to_residual(desk.residual, desk.labels, loss)
+        to_residual(desk.residual, desk.labels, loss)
         for position in reversed(range(len(desk.hidden))):
             layer = desk.hidden[position]
             if position == len(desk.hidden) - 1:
@@ -297,8 +297,17 @@ class Derivatives:
         return Factors(linear=pairs[:depth], norms=pairs[depth:])
 
 
-def _to_residual(logits: torch.Tensor, labels: torch.Tensor, loss: Loss) -> torch.Tensor:
-    """Turn logits, in place, into the gradient of each loan's weighted loss."""
+def to_residual(logits: torch.Tensor, labels: torch.Tensor, loss: Loss) -> torch.Tensor:
+    """Turn logits, in place, into the gradient of each loan's weighted loss.
+
+    Args:
+        logits: of each loan, ``[loans]`` or any other shape.
+        labels: 0 or 1, of the same shape.
+        loss: its public constants.
+
+    Returns:
+        The gradient by the logit, in the memory of ``logits``.
+    """
     if loss.focal_gamma > 0.0:
         return logits.copy_(_focal(logits, labels, loss))
     logits.sigmoid_()
@@ -320,7 +329,7 @@ def _focal(logits: torch.Tensor, labels: torch.Tensor, loss: Loss) -> torch.Tens
 def _cotangents(trace: Trace, labels: torch.Tensor, loss: Loss) -> tuple[torch.Tensor, ...]:
     """Gradients of each loan's loss with respect to the products and the LayerNorms' outputs."""
     logits = trace.products[-1]
-    residual = _to_residual(logits.detach().clone(), labels, loss)
+    residual = to_residual(logits.detach().clone(), labels, loss)
     inner = (*trace.products[:-1], *trace.scaled)
     gradients = torch.autograd.grad(logits, inner, residual) if inner else ()
     depth = len(trace.products) - 1

@@ -75,12 +75,10 @@ def local_round(
     Raises:
         InputError: if shapes do not fit each other, or noise is asked for without a clipping norm.
     """
-    with single_threaded():
-        return run_steps(
-            clipped_gradient_sum, network, parameters, features, default, settings=settings, streams=streams
-        )
+    return run_steps(clipped_gradient_sum, network, parameters, features, default, settings=settings, streams=streams)
 
 
+@single_threaded()
 def clipped_gradient_sum(
     network: DefaultNetwork,
     parameters: NDArray[np.float32],

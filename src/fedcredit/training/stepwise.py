@@ -122,7 +122,7 @@ def walk(
     Returns:
         How often noise was drawn.
     """
-    num_noise_draws = 0
+    num_noise_draws, position = 0, 1.0 * incoming
     for batch in batches:
         total = gradient_sum(current, batch)
         if settings.noise_multiplier > 0.0:
@@ -133,9 +133,11 @@ def walk(
         else:
             gradient = total / settings.divisor
         if settings.proximal_weight != 0.0:
-            gradient = gradient + settings.proximal_weight * (current - incoming)
+            gradient = gradient + settings.proximal_weight * (position - incoming)
         change, state = optimiser.advance(settings.optimiser, state, gradient)
-        current += change
+        position += change
+        current[...] = position
+        position[...] = current
     return num_noise_draws
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.errors import InputError
-from fedcredit.model.blocks import single_threaded
 from fedcredit.model.network import DefaultNetwork
 from fedcredit.privacy.entropy import ReleaseKey
 from fedcredit.privacy.grid import grid_step, on_grid
@@ -75,8 +74,7 @@ def unseeded_round(kind: Kind) -> UnseededRound:
         settings: LocalSettings,
         key: ReleaseKey,
     ) -> LocalOutcome:
-        with single_threaded():
-            return run_unseeded(gradient_sum, network, parameters, features, default, settings=settings, key=key)
+        return run_unseeded(gradient_sum, network, parameters, features, default, settings=settings, key=key)
 
     return local_round
 

@@ -6,7 +6,8 @@ up; here the steps are taken, in the host's memory or on a device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -19,11 +20,14 @@ from fedcredit.model.network import DefaultNetwork
 from fedcredit.privacy.mechanism import clip_factors, noise_deviation, noise_of_steps
 from fedcredit.privacy.sampling import likely_largest_batch, loans_of, poisson_batches
 from fedcredit.training import optimiser
-from fedcredit.training.clipped_sums import ClippedSums, LayOut
+from fedcredit.training.clipped_sums import Clip, ClippedSums, LayOut
 from fedcredit.training.contract import LocalOutcome, LocalSettings, RoundStreams, check_round
-from fedcredit.training.derivatives import Desk
+from fedcredit.training.derivatives import Desk, Loss
 from fedcredit.training.devices import find_device, normals_on_device
+from fedcredit.training.host_sums import host_sums
 from fedcredit.training.stepwise import walk
+
+_SumOfBatch = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]], NDArray[np.float64]]
 
 
 def local_round(
@@ -70,30 +74,46 @@ def _on_host(
     streams: RoundStreams,
 ) -> LocalOutcome:
     """Take the steps in the host's memory, which numpy and torch share."""
-    current: NDArray[Any] = parameters.astype(np.float32)
     table, labels = (np.asarray(values, dtype=np.float32) for values in (features, default))
-    sums = _sums_of_round(network, torch.from_numpy(current), len(features), settings)
+    likely = likely_largest_batch(len(features), settings.sampling_probability)
+    with _sums_on_host(network, parameters, likely, settings.clipping_norm, _loss(settings)) as (current, sum_of):
+        num_noise_draws = walk(
+            lambda _, batch: sum_of(table, labels, batch),
+            current,
+            current.astype(np.float64),
+            optimiser.start(network.num_parameters),
+            settings=settings,
+            batches=_batches(len(features), settings, streams),
+            noises=noise_of_steps(
+                streams.noise,
+                num_parameters=network.num_parameters,
+                noise_multiplier=settings.noise_multiplier,
+                clipping_norm=settings.clipping_norm,
+                server_round=streams.server_round,
+                num_steps=settings.num_steps,
+            ),
+        )
+        return LocalOutcome(parameters=current.copy(), num_noise_draws=num_noise_draws)
 
-    def gradient_sum(_: NDArray[Any], batch: NDArray[Any]) -> NDArray[Any]:
-        return sums.of_rows(len(batch), _from_host(table, labels, batch)).numpy()
 
-    num_noise_draws = walk(
-        gradient_sum,
-        current,
-        current.astype(np.float64),
-        optimiser.start(network.num_parameters),
-        settings=settings,
-        batches=_batches(len(features), settings, streams),
-        noises=noise_of_steps(
-            streams.noise,
-            num_parameters=network.num_parameters,
-            noise_multiplier=settings.noise_multiplier,
-            clipping_norm=settings.clipping_norm,
-            server_round=streams.server_round,
-            num_steps=settings.num_steps,
-        ),
-    )
-    return LocalOutcome(parameters=current, num_noise_draws=num_noise_draws)
+@contextmanager
+def _sums_on_host(
+    network: DefaultNetwork, parameters: NDArray[np.float32], num_rows: int, clipping_norm: float, loss: Loss
+) -> Iterator[tuple[NDArray[np.float32], _SumOfBatch]]:
+    """Give the current parameters, to be changed in place, and what sums up a batch at them."""
+    clip = _clip(clipping_norm)
+    if not network.layer_norm:
+        with host_sums(network) as sums:
+            sums.parameters[...] = parameters
+            yield sums.parameters, partial(sums.of_rows, clip=clip, loss=loss)
+        return
+    current = parameters.astype(np.float32)
+    by_torch = ClippedSums(network, torch.from_numpy(current), clip=clip, loss=loss, num_rows=num_rows)
+
+    def sum_of(table: NDArray[np.float32], labels: NDArray[np.float32], batch: NDArray[np.int64]) -> NDArray[Any]:
+        return by_torch.of_rows(len(batch), _from_host(table, labels, batch)).numpy()
+
+    yield current, sum_of
 
 
 def on_device(
@@ -122,7 +142,13 @@ def on_device(
     """
     current = torch.tensor(parameters, dtype=torch.float32, device=device)
     table, labels = (torch.tensor(values, dtype=torch.float32, device=device) for values in (features, default))
-    sums = _sums_of_round(network, current, len(features), settings)
+    sums = ClippedSums(
+        network,
+        current,
+        clip=_clip(settings.clipping_norm),
+        loss=_loss(settings),
+        num_rows=likely_largest_batch(len(features), settings.sampling_probability),
+    )
     incoming = current.to(torch.float64, copy=True)
 
     def gradient_sum(_: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
@@ -163,29 +189,12 @@ def _batches(num_loans: int, settings: LocalSettings, streams: RoundStreams) -> 
     return batches if starts is None else (loans_of(batch, starts) for batch in batches)
 
 
-def _sums_of_round(
-    network: DefaultNetwork, parameters: torch.Tensor, num_loans: int, settings: LocalSettings
-) -> ClippedSums:
-    likely = likely_largest_batch(num_loans, settings.sampling_probability)
-    loss = {"pos_weight": settings.pos_weight, "focal_gamma": settings.focal_gamma}
-    return _sums(network, parameters, settings.clipping_norm, num_rows=likely, **loss)
+def _loss(settings: LocalSettings) -> Loss:
+    return Loss(pos_weight=settings.pos_weight, focal_gamma=settings.focal_gamma)
 
 
-def _sums(
-    network: DefaultNetwork,
-    parameters: torch.Tensor,
-    clipping_norm: float,
-    *,
-    num_rows: int,
-    pos_weight: float,
-    focal_gamma: float,
-) -> ClippedSums:
-    def clip(squared_norms: NDArray[np.float64]) -> NDArray[np.float64]:
-        return clip_factors(squared_norms, clipping_norm)
-
-    return ClippedSums(
-        network, parameters, clip=clip, pos_weight=pos_weight, focal_gamma=focal_gamma, num_rows=num_rows
-    )
+def _clip(clipping_norm: float) -> Clip:
+    return lambda squared_norms: clip_factors(squared_norms, clipping_norm)
 
 
 def clipped_gradient_sum(
@@ -212,12 +221,15 @@ def clipped_gradient_sum(
     Returns:
         The sum, ``[num_parameters]``.
     """
-    with full_precision(), torch.no_grad():
-        loss = {"pos_weight": pos_weight, "focal_gamma": focal_gamma}
-        sums = _sums(network, torch.tensor(parameters), clipping_norm, num_rows=len(default), **loss)
-        table, labels = (np.asarray(values, dtype=np.float32) for values in (features, default))
-        lay_out = _from_host(table, labels, np.arange(len(default)))
-        return sums.of_rows(len(default), lay_out).numpy() + 0.0
+    loss = Loss(pos_weight=pos_weight, focal_gamma=focal_gamma)
+    table, labels = (np.asarray(values, dtype=np.float32) for values in (features, default))
+    with (
+        single_threaded(),
+        full_precision(),
+        torch.no_grad(),
+        _sums_on_host(network, parameters, len(default), clipping_norm, loss) as (_, sum_of),
+    ):
+        return sum_of(table, labels, np.arange(len(default))) + 0.0
 
 
 def _from_host(features: NDArray[np.float32], default: NDArray[np.float32], batch: NDArray[np.int64]) -> LayOut:

@@ -4,17 +4,19 @@ import functools
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from fedcredit.cli import main
 from fedcredit.config import compose
 from fedcredit.experiment import audit as audit_module
-from fedcredit.experiment.audit import (
+from fedcredit.experiment import audit_claims
+from fedcredit.experiment.audit import Audit, audit
+from fedcredit.experiment.audit_claims import (
     CHARGED,
     PLANNED,
-    Audit,
-    audit,
+    accepted_rounds,
     charged_claims,
     disagreements,
     planned_claims,
@@ -84,6 +86,50 @@ def test_finished_run_is_audited_against_what_its_ledger_was_charged(tmp_path: P
 
 
 @pytest.mark.usefixtures("credit_data")
+def test_borrowers_who_share_a_norm_are_audited_with_the_noise_of_the_whole_norm() -> None:
+    words = ("portfolio=sba", "partition=natural", "partition.column=Bank", "privacy=borrower_level")
+    chosen = compose(None, [*words, "privacy.target_delta=1e-4", "training.num_rounds=4", "evaluation.references=[]"])
+    claims = planned_claims(chosen)
+    for claim in claims:
+        [event] = claim.events
+        assert claim.loans_in_sample == 2
+        assert claim.settings.clipping_norm == chosen.privacy.clipping_norm / 2
+        assert claim.settings.noise_multiplier == 2 * event.noise_multiplier
+
+
+@pytest.mark.usefixtures("credit_data")
+@pytest.mark.parametrize(
+    "fewer",
+    [
+        ("strategy/cohort=fraction", "strategy.cohort.fraction=.5", "partition.num_institutions=6"),
+        ("privacy.target_epsilon=null", "privacy.noise_multiplier=3", "privacy.epsilon_cap=1"),
+    ],
+)
+def test_a_finished_run_is_audited_for_the_rounds_it_did_by_its_record_and_none_is_planned_again(
+    tmp_path: Path, fewer: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = experiment(f"results_dir={tmp_path}", "trainer=vectorised", *fewer)
+    record = run(chosen, progress=False, report=False)
+    folder = run_folder(chosen, record.fingerprint).path
+
+    def planned_again(*_: object, **__: object) -> NoReturn:
+        raise AssertionError("noise was planned again")
+
+    monkeypatch.setattr(audit_claims, "agree", planned_again)
+    monkeypatch.setattr(audit_claims, "training_releases", planned_again)
+    claims = charged_claims(record, folder)
+    rounds = accepted_rounds(record)
+    assert 0 < min(rounds.values()) < 12
+    for claim in claims:
+        assert {rounds[name] for name in claim.lenders} == {claim.num_steps}
+        assert sum(event.num_steps for event in claim.events) == claim.num_steps
+    halved = replace(record, noise_multiplier={name: m / 2 for name, m in record.noise_multiplier.items()})
+    assert {claim.settings.noise_multiplier for claim in charged_claims(halved, folder)} == set(
+        halved.noise_multiplier.values()
+    )
+
+
+@pytest.mark.usefixtures("credit_data")
 def test_noise_is_drawn_as_often_as_steps_are_claimed_and_the_same_seed_repeats_the_audit() -> None:
     chosen = experiment()
     first, again = quick_audit(chosen), quick_audit(chosen)
@@ -100,7 +146,7 @@ def test_contradiction_ends_the_command_with_exit_code_1_and_a_verdict(
 
         @functools.wraps(honest)
         def local_round(*arguments: object, settings: object, streams: object) -> object:
-            silent = audit_module.replace(settings, noise_multiplier=0.0)  # type: ignore[type-var]
+            silent = replace(settings, noise_multiplier=0.0)  # type: ignore[type-var]
             return honest(*arguments, settings=silent, streams=streams)  # type: ignore[arg-type]
 
         return local_round

@@ -10,8 +10,10 @@ import pytest
 from fedcredit.config import compose
 from fedcredit.data.contract import draw_up
 from fedcredit.errors import InputError
+from fedcredit.experiment.charged_plan import training_releases
 from fedcredit.experiment.fingerprint import fingerprint
 from fedcredit.experiment.ledger_files import ledger_files, verify_ledgers
+from fedcredit.experiment.outlook import look_ahead
 from fedcredit.experiment.record import read_record
 from fedcredit.experiment.runner import run
 from fedcredit.experiment.spec import FixedSteps
@@ -19,6 +21,7 @@ from fedcredit.experiment.stopping import planned_stop
 from fedcredit.privacy.accounting.accountants import epsilon, quick_epsilon
 from fedcredit.privacy.accounting.events import GaussianSteps
 from fedcredit.privacy.accounting.ledger import PrivacyLedger, Release, ledger_path, read_ledger
+from fedcredit.privacy.accounting.parts import dearest_epsilon
 from fedcredit.privacy.cap import SpendingCap
 from fedcredit.privacy.plan import plan_privacy
 
@@ -54,6 +57,57 @@ def test_other_events_count_against_the_cap_too() -> None:
     assert cap.permits([STEP.times(most)])
     assert not cap.permits([STEP.times(most), other])
     assert cap.permits([other])
+
+
+def test_room_is_kept_for_what_is_released_beside_the_training() -> None:
+    other = GaussianSteps(sampling_probability=1.0, noise_multiplier=6.0, num_steps=1)
+    alone = SpendingCap(epsilon=1.0, delta=1e-5)
+    cap = SpendingCap(epsilon=1.0, delta=1e-5, beside=(other,))
+    most = cap.most_steps(STEP)
+    assert 0 < most < alone.most_steps(STEP)
+    prices = [epsilon([STEP.times(count), other], delta=1e-5).value for count in (most, most + 1)]
+    assert prices[0] <= 1.0 < prices[1]
+    assert cap.permits([STEP.times(most)])
+    assert not cap.permits([STEP.times(most), STEP])
+    assert not cap.permits([STEP.times(most), other])
+    assert SpendingCap(epsilon=0.2, delta=1e-5, beside=(other,)).most_steps(STEP) == 0
+
+
+@pytest.mark.usefixtures("credit_data")
+def test_a_capped_run_with_charged_releases_ends_below_the_cap_and_as_planned(tmp_path: Path) -> None:
+    charged = (
+        "evaluation.own_intercept=charged", "evaluation.charged.score_histogram.loans=test",
+        "encoding.ranges=charged_quantiles", "privacy.epsilon_cap=1", "evaluation.references=[]",
+    )  # fmt: skip
+    chosen = compose(None, [*GERMAN, *charged, f"results_dir={tmp_path}"])
+    record = run(chosen, progress=False, report=False)
+    planned = look_ahead(chosen).statement
+    assert planned is not None
+    assert record.statement is not None
+    assert planned.to_json()["per_lender"] == record.statement["per_lender"]
+    assert 0.8 < planned.worst.value <= 1.0
+    assert 0 < len(record.rounds) < 12
+    beside = training_releases(chosen)
+    for path in tmp_path.rglob("ledger/*.jsonl"):
+        content = read_ledger(path)
+        done = content.events("federation")
+        assert epsilon([*done, *beside], delta=1e-4).value <= 1.0
+        assert dearest_epsilon(content.events, delta=1e-4).value <= 1.0
+        assert sum(event.num_steps for event in done) == len(record.rounds)
+
+
+def test_held_out_releases_that_pass_the_cap_by_themselves_are_refused_by_name() -> None:
+    chosen = compose(
+        None,
+        [
+            *GERMAN, "privacy.epsilon_cap=1", "evaluation.charged.score_histogram.loans=test",
+            "evaluation.charged.score_histogram.noise_multiplier=1",
+        ],
+    )  # fmt: skip
+    local = FixedSteps(num_steps=1, sampling_probability=0.25)
+    plan = plan_privacy(chosen.privacy, draw_up({"a": 300}, local=local, weights="by_size"), num_rounds=12)
+    with pytest.raises(InputError, match=r"test loans alone \(charged\.score_histogram\.test\) cost epsilon"):
+        planned_stop(chosen, plan)
 
 
 def test_no_noise_fits_under_no_cap() -> None:

@@ -13,7 +13,7 @@ from scipy import stats
 from fedcredit.config import compose
 from fedcredit.data.contract import draw_up
 from fedcredit.errors import InputError
-from fedcredit.experiment.audit import planned_claims
+from fedcredit.experiment.audit_claims import planned_claims
 from fedcredit.experiment.ledger_files import ledger_files, verify_ledgers
 from fedcredit.experiment.outlook import look_ahead
 from fedcredit.experiment.prepare import lenders, open_ledgers, prepare

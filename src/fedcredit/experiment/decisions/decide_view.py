@@ -56,9 +56,8 @@ def _approvals(decided: Decided) -> Table:
             for name, item in decided.lenders.items()
         ),
         notes=(
-            f"Level: {'each lender at its own intercept' if decided.is_at_own_level else 'as released'}; mean PD over "
-            "bad rate on validation loans. Bad rates in % of the approved, amounts in the table's currency. Outcomes "
-            "are those of loans that an earlier policy accepted.",
+            f"Level: {decided.at.value}; mean PD over bad rate on validation loans. Bad rates in % of the "
+            "approved, amounts in the table's currency. Outcomes are those of loans that an earlier policy accepted.",
         ),
         droppable=("intercept", "expected bad", "applicants"),
     )  # fmt: skip

@@ -27,13 +27,12 @@ from fedcredit.credit.loans import Floats
 from fedcredit.credit.scored import Scored
 from fedcredit.credit.securitisation import tranche_losses_of
 from fedcredit.data.segments import segments_of
-from fedcredit.errors import InputError
 from fedcredit.experiment.decisions.curves import LossCurve, ProfitCurve, loss_curve, profit_curve, truth_or_outcome
+from fedcredit.experiment.decisions.levels import LevelAt, Levelled, levelled, refuse_wrong_level
 from fedcredit.experiment.decisions.limiting import limits_of
 from fedcredit.experiment.decisions.price_of_privacy import epsilon_of_run
 from fedcredit.experiment.decisions.rescoring import (
     Rescored,
-    Scores,
     exposures,
     networks_alone,
     scores_of,
@@ -89,7 +88,7 @@ class Decided:
         name: of the experiment.
         fingerprint: of the run.
         epsilon: target epsilon, infinite without privacy.
-        is_at_own_level: whether each lender's own intercept was added first.
+        at: the level at which PDs were read.
         level: of all PDs on the validation loans, at the level that was used.
         warnings: what must be known before a figure is used.
         lenders: by name.
@@ -107,7 +106,7 @@ class Decided:
     name: str
     fingerprint: str
     epsilon: float
-    is_at_own_level: bool
+    at: LevelAt
     level: Level
     warnings: tuple[str, ...]
     lenders: Mapping[str, LenderDecisions]
@@ -125,7 +124,7 @@ class Decided:
 def decide(
     run: Rescored,
     *,
-    at_own_level: bool = False,
+    at: LevelAt = LevelAt.RELEASED,
     policy: LendingPolicy | None = None,
     limit_policy: LimitPolicy | None = None,
 ) -> Decided:
@@ -133,8 +132,9 @@ def decide(
 
     Args:
         run: the run.
-        at_own_level: whether to add each lender's own intercept first, fitted on its training and validation loans and
-            kept inside.
+        at: the level at which PDs are read: as released, at each lender's own intercept (fitted on its training and
+            validation loans and kept inside), or after the run's charged correction; lenders alone are read at their
+            own intercept in the last two.
         policy: how probabilities become money.
         limit_policy: how they become limits.
 
@@ -142,25 +142,17 @@ def decide(
         The decisions.
 
     Raises:
-        InputError: if mean PD over bad rate of all validation loans is outside .8 to 1.25 and ``at_own_level`` is not
-            set, or the schema names no exposure.
+        WrongLevelError: if mean PD over bad rate of all validation loans is outside .8 to 1.25, but at own level.
+        InputError: if there is no charged correction to read PDs after, or the schema names no exposure.
     """
     rules, scores = policy or LendingPolicy(), scores_of(run, run.networks())
-    names = sorted(scores.test)
-    level = level_of(*_joined(scores.validation_at_own_level if at_own_level else scores.validation, names))
-    if level.warning and level.ratio is not None and not at_own_level:
-        raise InputError(
-            f"{level.warning} --own-level adds each lender's own intercept, which it fits and keeps inside; then all "
-            "amounts can be had"
-        )
+    names, read = sorted(scores.test), levelled(run, scores, at)
+    level, test = level_of(*_joined(read.validation, names)), read.test
+    refuse_wrong_level(run, level, at)
     amounts = exposures(run)
-    test = scores.test_at_own_level if at_own_level else scores.test
-    alone = _alone(run, at_own_level=at_own_level)
+    alone = _alone(run, at_own_level=at is not LevelAt.RELEASED)
     limits = _limits(run, test, names, rules, limit_policy or LimitPolicy())
-    lenders = {
-        name: _lender(scores, test[name], alone.get(name), amounts[name], limits[name], name, at_own_level, rules)
-        for name in names
-    }
+    lenders = {name: _lender(read, alone.get(name), amounts[name], limits[name], name, rules) for name in names}
     pd, default = _joined(test, names)
     amount = np.concatenate([amounts[name] for name in names])
     known = truth_of(run)
@@ -179,7 +171,7 @@ def decide(
         name=run.record.name,
         fingerprint=run.record.fingerprint,
         epsilon=epsilon_of_run(run),
-        is_at_own_level=at_own_level,
+        at=at,
         level=level,
         warnings=_warnings(run, level, lenders),
         lenders=lenders,
@@ -196,22 +188,14 @@ def decide(
 
 
 def _lender(
-    scores: Scores,
-    scored: Scored,
-    alone: Scored | None,
-    amount: Floats,
-    limits: Floats,
-    name: str,
-    at_own_level: bool,
-    rules: LendingPolicy,
+    read: Levelled, alone: Scored | None, amount: Floats, limits: Floats, name: str, rules: LendingPolicy
 ) -> LenderDecisions:
-    cut_off = CutOff(terms=rules.terms)
+    scored, validation, cut_off = read.test[name], read.validation[name], CutOff(terms=rules.terms)
     after = accept(scored.pd, cut_off)
     before = None if alone is None else accept(alone.pd, cut_off)
-    validation = (scores.validation_at_own_level if at_own_level else scores.validation)[name]
     return LenderDecisions(
         level=level_of(validation.pd, validation.default),
-        shift=scores.shifts[name] if at_own_level else 0.0,
+        shift=read.shifts[name],
         approval=approve(scored.pd, scored.default, amount, accepted=after, terms=rules.terms),
         alone=None
         if alone is None or before is None

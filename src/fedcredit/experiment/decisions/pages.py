@@ -99,7 +99,7 @@ def decisions_page(
 
 
 def write_price(found: PriceOfPrivacy, churned: Sequence[Churn], places: Sequence[Path], *, by: By) -> Path:
-    """Write the page of the price of privacy and its pictures, into the folder that holds all runs.
+    """Write the page of the price of privacy and its pictures, into the `common_folder` of the runs.
 
     Args:
         found: the comparison.
@@ -114,8 +114,20 @@ def write_price(found: PriceOfPrivacy, churned: Sequence[Churn], places: Sequenc
         InputError: if the folder cannot be written.
     """
     figures = price_figures(found, churned=churned, by=by)
-    folder = Path(os.path.commonpath([place.resolve() for place in places]))
-    return write_page(price_page(found, churned, figures, by=by), figures, folder / PRICE_FILE)
+    return write_page(price_page(found, churned, figures, by=by), figures, common_folder(places) / PRICE_FILE)
+
+
+def common_folder(places: Sequence[Path]) -> Path:
+    """Return the folder that holds all of some folders, or the first of them where that is not below this one.
+
+    Args:
+        places: folders, at least one.
+
+    Returns:
+        Its path.
+    """
+    common = Path(os.path.commonpath([place.resolve() for place in places]))
+    return places[0].resolve() if Path.cwd().is_relative_to(common) else common
 
 
 def price_page(found: PriceOfPrivacy, churned: Sequence[Churn], figures: Sequence[Figure], *, by: By) -> str:
@@ -146,10 +158,11 @@ def price_page(found: PriceOfPrivacy, churned: Sequence[Churn], figures: Sequenc
             ("lenders", str(len({price.group for price in found.prices} - {ALL} - set(found.kinds.values())))),
         ),
         sections=(
+            Section(title="Before any figure is used", paragraphs=found.warnings),
             Section(title="Does federating pay?", figures=named("price_profit_alone", "price_profit_same"),
                     tables=(alone, same)),
             Section(title="Where it stops paying", figures=named("price_break_even"), tables=(break_even,)),
-            Section(title="What privacy costs", figures=named("price_profit_none", "price_capital"),
+            Section(title="What privacy costs", figures=named("price_profit_none", "price_capital", "price_early"),
                     tables=(none, *others)),
             Section(title="Decision churn", figures=named("price_churn"),
                     tables=(churn_table(churned, by=by),) if churned else ()),
@@ -198,7 +211,7 @@ def _headline(decided: Decided) -> list[tuple[str, str]]:
         ("expected loss, bp", ABSENT if book.expected_loss_bp is None else f"{book.expected_loss_bp:.0f}"),
         ("capital, bp", ABSENT if book.capital_bp is None else f"{book.capital_bp:.0f}"),
         ("lenders", str(len(decided.lenders))),
-        ("level", "own intercepts" if decided.is_at_own_level else "as released"),
+        ("level", decided.at.value),
     ]
 
 

@@ -1,4 +1,4 @@
-"""A run's network month after month on the simulated market: its scores, and provisions against what was then lost.
+"""A run's network month after month on the simulated market: what lenders see and what the network says of it.
 
 The market of the experiment is simulated again with its whole history. At the end of every month that has six months
 behind and twelve ahead, the network scores the accounts of borrowers held out by key, from what lenders see then; each
@@ -7,7 +7,7 @@ lender's own intercept is added. In a market split by time, borrowers that are h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,17 +15,10 @@ from numpy.typing import NDArray
 
 from fedcredit.credit.calibration import own_intercept, shift_logits
 from fedcredit.credit.loans import Floats
-from fedcredit.credit.provisioning import (
-    DETERIORATED,
-    Scenario,
-    StagePolicy,
-    expected_credit_losses,
-    stages,
-)
 from fedcredit.data.encoding import encode
 from fedcredit.data.institution import split
 from fedcredit.data.market.portfolio import market_schema, market_settings
-from fedcredit.data.market.risk import M2, M3
+from fedcredit.data.market.risk import M2
 from fedcredit.data.market.settings import WINDOW_MONTHS
 from fedcredit.data.market.simulate import Market, simulate
 from fedcredit.data.market.snapshots import HISTORY_MONTHS, behavioural_snapshot, snapshot_table
@@ -35,8 +28,7 @@ from fedcredit.experiment.decisions.rescoring import Progress, Rescored, scores_
 from fedcredit.experiment.prepare import predict_pd
 from fedcredit.experiment.spec import MarketPortfolio
 
-EFFECTIVE_RATE = 0.12
-_DAYS, _FEW = 30, 5
+_FEW = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,46 +58,35 @@ class Followed:
     kind: NDArray[np.str_]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProvisionedMonth:
-    """Provisions at the end of a month and what was then lost; amounts in CNY.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeenMonths:
+    """What lenders see of held-out accounts at the end of each month, as networks read it; one item a month.
 
-    Attributes:
-        month: the month.
-        is_in_shock: whether a named shock had begun.
-        num_loans: accounts that were provided for.
-        exposure_amount: what they owed.
-        num_deteriorated: loans in stage 2; accounts in default are not among them.
-        provision_amount: what is booked, scenarios weighted.
-        twelve_month_amount: expected loss within a year, scenarios weighted, where balances run off as planned.
-        replaced_amount: the same where new purchases keep balances as they are.
-        down_amount: ``replaced_amount`` in the down scenario alone.
-        realised_amount: lost on those that defaulted within a year, at the exposure and loss they then had.
-        realised_by_kind: kind of lender -> realised over ``replaced_amount``.
+    ``account`` are places in the market, ``lender`` names and ``features`` ``[accounts of the month, features]``.
     """
 
-    month: int
-    is_in_shock: bool
-    num_loans: int
-    exposure_amount: float
-    num_deteriorated: int
-    provision_amount: float
-    twelve_month_amount: float
-    replaced_amount: float
-    down_amount: float
-    realised_amount: float
-    realised_by_kind: Mapping[str, float]
+    market: Market
+    months: NDArray[np.int64]
+    account: tuple[NDArray[np.int64], ...]
+    lender: tuple[NDArray[np.str_], ...]
+    features: tuple[NDArray[np.float32], ...]
 
 
-def follow(run: Rescored, *, progress: Progress | None = None) -> Followed:
-    """Score the held-out accounts of a market at the end of every month.
+def months_key(run: Rescored) -> tuple[object, int]:
+    """Return what decides which months a run sees: its market and its split."""
+    experiment = run.prepared.experiment
+    return experiment.portfolio, experiment.split_seed
+
+
+def see_months(run: Rescored, *, progress: Progress | None = None) -> SeenMonths:
+    """Look at the held-out accounts of a market at the end of every month.
 
     Args:
         run: a run on the simulated market, view ``behaviour``.
         progress: told ``"snapshots"``, the months done and the months there are.
 
     Returns:
-        The accounts that were watched in at least one month.
+        What is seen, the same for all runs of one `months_key`.
 
     Raises:
         InputError: if the run is on other loans, or on the view ``application``.
@@ -117,16 +98,45 @@ def follow(run: Rescored, *, progress: Progress | None = None) -> Followed:
             "market alone, with portfolio.view=behaviour"
         )
     market = simulate(market_settings(portfolio), progress=progress)
-    shifts = scores_of(run, run.networks()).shifts
-    last = market.settings.num_months - 1 - WINDOW_MONTHS
-    months = np.arange(HISTORY_MONTHS, last + 1)
-    pds = np.zeros((months.size, market.accounts.num_accounts), dtype=np.float32)
-    watched = np.zeros(pds.shape, dtype=np.bool_)
+    months = np.arange(HISTORY_MONTHS, market.settings.num_months - WINDOW_MONTHS)
+    parts = []
     for place, month in enumerate(months.tolist()):
         if progress is not None:
             progress("snapshots", place, months.size)
-        account, pd, _ = scored_snapshot(run, market, month, shifts=shifts)
-        pds[place, account], watched[place, account] = pd, True
+        parts.append(_seen(run, market, month, worst=M2))
+    account, lender, features = zip(*parts, strict=True)
+    return SeenMonths(market=market, months=months, account=account, lender=lender, features=features)
+
+
+def follow(
+    run: Rescored,
+    *,
+    seen: SeenMonths | None = None,
+    networks: Mapping[str, NDArray[np.float32]] | None = None,
+    progress: Progress | None = None,
+) -> Followed:
+    """Score the held-out accounts of a market at the end of every month.
+
+    Args:
+        run: a run on the simulated market, view ``behaviour``.
+        seen: what `see_months` saw for a run of the same `months_key`; seen now by default.
+        networks: flat parameters by lender; by default the shared network for all.
+        progress: told ``"snapshots"``, the months done and the months there are.
+
+    Returns:
+        The accounts that were watched in at least one month.
+
+    Raises:
+        InputError: if the run is on other loans, or on the view ``application``.
+    """
+    told = seen or see_months(run, progress=progress)
+    market, months, used = told.market, told.months, networks or run.networks()
+    shifts = scores_of(run, used).shifts
+    pds = np.zeros((months.size, market.accounts.num_accounts), dtype=np.float32)
+    watched = np.zeros(pds.shape, dtype=np.bool_)
+    for place, (account, names, features) in enumerate(zip(told.account, told.lender, told.features, strict=True)):
+        pds[place, account] = _pd_by_lender(run, features, names, networks=used, shifts=shifts)
+        watched[place, account] = True
     kept = np.flatnonzero(watched.any(axis=0))
     lenders = market.settings.lenders
     own = market.accounts.lender[kept]
@@ -138,7 +148,7 @@ def follow(run: Rescored, *, progress: Progress | None = None) -> Followed:
         months=months,
         account=kept,
         pd=pd,
-        pd_by_bucket=_at_bucket_levels(pd, bucket, names, bucket_shifts(run, market, shifts)),
+        pd_by_bucket=_at_bucket_levels(pd, bucket, names, bucket_shifts(run, market, shifts, networks=used)),
         bucket=bucket,
         is_watched=is_watched,
         lender=names,
@@ -146,7 +156,13 @@ def follow(run: Rescored, *, progress: Progress | None = None) -> Followed:
     )
 
 
-def bucket_shifts(run: Rescored, market: Market, shifts: Mapping[str, float]) -> dict[str, Floats]:
+def bucket_shifts(
+    run: Rescored,
+    market: Market,
+    shifts: Mapping[str, float],
+    *,
+    networks: Mapping[str, NDArray[np.float32]] | None = None,
+) -> dict[str, Floats]:
     """Fit each lender's level in each bucket, on its training and validation loans and inside.
 
     The columns that the network sees say whether a borrower was late in the last six months, not whether she is now.
@@ -155,19 +171,20 @@ def bucket_shifts(run: Rescored, market: Market, shifts: Mapping[str, float]) ->
         run: the run.
         market: its market.
         shifts: lender -> own intercept.
+        networks: flat parameters by lender; by default the shared network for all.
 
     Returns:
         Lender -> what is added to the log-odds in C, M1 and M2, beyond the own intercept; 0 where a bucket holds
         fewer than 5 loans of either outcome.
     """
-    portfolio, found = run.prepared.portfolio, {}
+    portfolio, found, used = run.prepared.portfolio, {}, networks or run.networks()
     account, month = (portfolio.column(name).astype(np.int64) for name in ("account", "snapshot_month"))
     bucket = market.history.panel.bucket[month, account]
     for institution in run.prepared.institutions:
         own = np.zeros(M2 + 1)
         parts = (institution.train, institution.validation)
         pd = np.concatenate(
-            [predict_pd(run.prepared, run.prepared.network, run.parameters, part.features) for part in parts]
+            [predict_pd(run.prepared, run.prepared.network, used[institution.name], part.features) for part in parts]
         )
         pd = shift_logits(pd, shifts.get(institution.name, 0.0))
         default = np.concatenate([part.default for part in parts]).astype(np.bool_)
@@ -206,96 +223,30 @@ def scored_snapshot(
     Returns:
         Places of the accounts in the market, their PDs at own level, and their lenders, each ``[accounts]``.
     """
+    account, lender, features = _seen(run, market, month, worst=worst)
+    return account, _pd_by_lender(run, features, lender, networks=run.networks(), shifts=shifts), lender
+
+
+def _seen(
+    run: Rescored, market: Market, month: int, *, worst: int
+) -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.float32]]:
     table = snapshot_table(market, behavioural_snapshot(market, month, worst=worst))
     portfolio = portfolio_from_table(table, market_schema("behaviour"))
     held_out = portfolio.take(split(portfolio, seed=run.prepared.experiment.split_seed)["test"])
-    lender = held_out.column("lender").astype(np.str_)
-    pd = predict_pd(run.prepared, run.prepared.network, run.parameters, encode(held_out))
+    return held_out.column("account").astype(np.int64), held_out.column("lender").astype(np.str_), encode(held_out)
+
+
+def _pd_by_lender(
+    run: Rescored,
+    features: NDArray[np.float32],
+    lender: NDArray[np.str_],
+    *,
+    networks: Mapping[str, NDArray[np.float32]],
+    shifts: Mapping[str, float],
+) -> Floats:
+    pd = np.empty(lender.size)
     for name in np.unique(lender).tolist():
-        if shifts.get(name):
-            pd[lender == name] = shift_logits(pd[lender == name], shifts[name])
-    return held_out.column("account").astype(np.int64), pd, lender
-
-
-def provisions(
-    followed: Followed, *, months: Sequence[int], lgd_rate: float, policy: StagePolicy
-) -> list[ProvisionedMonth]:
-    """Provide for the accounts of some months and compare with what was lost.
-
-    Hazards are constant over the remaining term and the PD at origin is that of the first month an account was watched.
-    What is booked runs off in equal parts, as the plans of the month do; borrowers go on buying, so what is lost is
-    held against balances that stay as they are, too.
-
-    Args:
-        followed: the accounts.
-        months: at whose ends provisions are made; those that were not followed are passed over.
-        lgd_rate: share lost given default, in [0, 1].
-        policy: stages and scenarios.
-
-    Returns:
-        One item a month.
-    """
-    known = set(followed.months.tolist())
-    return [_provisioned(followed, month, lgd_rate, policy) for month in sorted(set(months)) if month in known]
-
-
-def _provisioned(followed: Followed, month: int, lgd_rate: float, policy: StagePolicy) -> ProvisionedMonth:
-    market, place = followed.market, int(month - followed.months[0])
-    chosen = np.flatnonzero(followed.is_watched[place])
-    rows = followed.account[chosen]
-    panel, losses = market.history.panel, market.history.losses
-    balance = panel.balance[month, rows].astype(np.float64)
-    left = np.maximum(panel.remaining[month, rows].astype(np.int64), 1)
-    hazard = 1.0 - (1.0 - followed.pd[place, chosen]) ** (1.0 / WINDOW_MONTHS)
-    first = np.argmax(followed.is_watched[:, chosen], axis=0)
-    at_origin = 1.0 - (1.0 - followed.pd[first, chosen]) ** (left / WINDOW_MONTHS)
-    stage = stages(
-        days_past_due=_DAYS * np.minimum(panel.bucket[month, rows].astype(np.int64), M3 - 1),
-        lifetime_pd=1.0 - (1.0 - hazard) ** left,
-        lifetime_pd_at_origin=at_origin,
-        policy=policy,
-    )
-    ahead = np.arange(max(int(left.max()), WINDOW_MONTHS))
-    run_off = balance[:, None] * np.clip(1.0 - ahead[None, :] / left[:, None], 0.0, 1.0)
-    stays = np.repeat(balance[:, None], ahead.size, axis=1)
-    hazards = np.repeat(hazard[:, None], ahead.size, axis=1)
-
-    def expected(rules: StagePolicy, exposure: Floats, months: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        found = expected_credit_losses(
-            hazard_rate=hazards,
-            exposure_amount=exposure,
-            lgd=np.full(rows.size, lgd_rate),
-            remaining_months=months,
-            effective_rate=EFFECTIVE_RATE,
-            stage=stage,
-            policy=rules,
-        )
-        return found.provision_amount, found.twelve_month_amount
-
-    booked, year = expected(policy, run_off, left)
-    full_year = np.full(rows.size, WINDOW_MONTHS)
-    replaced = expected(policy, stays, full_year)[1]
-    worst = min(policy.scenarios, key=lambda scenario: scenario.factor)
-    down = StagePolicy(
-        rho=policy.rho,
-        scenarios=(Scenario(name=worst.name, weight=1.0, factor=worst.factor, lgd_factor=worst.lgd_factor),),
-    )
-    when = market.history.default_month[rows].astype(np.int64)
-    struck = (when > month) & (when <= month + WINDOW_MONTHS)
-    lost = np.where(struck, losses.ead[rows].astype(np.float64) * losses.lgd[rows], 0.0)
-    kinds = followed.kind[chosen]
-    return ProvisionedMonth(
-        month=month,
-        is_in_shock=market.settings.shock != "none" and month >= market.settings.shock_month,
-        num_loans=int(rows.size),
-        exposure_amount=float(balance.sum()),
-        num_deteriorated=int(np.count_nonzero(stage == DETERIORATED)),
-        provision_amount=float(booked.sum()),
-        twelve_month_amount=float(year.sum()),
-        replaced_amount=float(replaced.sum()),
-        down_amount=float(expected(down, stays, full_year)[1].sum()),
-        realised_amount=float(lost.sum()),
-        realised_by_kind={
-            kind: float(lost[kinds == kind].sum() / replaced[kinds == kind].sum()) for kind in np.unique(kinds).tolist()
-        },
-    )
+        own = lender == name
+        raw = predict_pd(run.prepared, run.prepared.network, networks.get(name, run.parameters), features[own])
+        pd[own] = shift_logits(raw, shifts.get(name, 0.0))
+    return pd

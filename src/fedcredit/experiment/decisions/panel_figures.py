@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fedcredit.experiment.decisions.panel import ProvisionedMonth
 from fedcredit.experiment.decisions.panel_actions import Collected
 from fedcredit.experiment.decisions.panel_alarms import LEADS, Alarms
 from fedcredit.experiment.decisions.panel_cash import Cash
 from fedcredit.experiment.decisions.panel_limits import LimitMonths
 from fedcredit.experiment.decisions.panel_pool import AS_IT_WENT, PoolSale
+from fedcredit.experiment.decisions.panel_provisions import ProvisionedMonth
 from fedcredit.experiment.decisions.panel_view import Months
 from fedcredit.experiment.figures import Chart, Figure, Mark, Panel, Trace
 

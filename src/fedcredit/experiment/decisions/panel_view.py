@@ -8,12 +8,13 @@ from fedcredit.credit.approval import Terms
 from fedcredit.credit.early_warning import EarlyWarning
 from fedcredit.credit.provisioning import StagePolicy
 from fedcredit.experiment.decisions.months_view import cash_tables, limit_table, pool_table
-from fedcredit.experiment.decisions.panel import ProvisionedMonth, follow, provisions
+from fedcredit.experiment.decisions.panel import follow
 from fedcredit.experiment.decisions.panel_actions import Collected, RingReview, collections, ring_review
 from fedcredit.experiment.decisions.panel_alarms import BUCKET, EARLIER, NETWORK, RULE, Alarms, alarms
 from fedcredit.experiment.decisions.panel_cash import Cash, cash_of
 from fedcredit.experiment.decisions.panel_limits import LimitMonths, limits_over_months
 from fedcredit.experiment.decisions.panel_pool import PoolSale, sell_pool
+from fedcredit.experiment.decisions.panel_provisions import ProvisionedMonth, provisions
 from fedcredit.experiment.decisions.rescoring import Progress, Rescored
 from fedcredit.experiment.spec import MarketPortfolio
 from fedcredit.experiment.wording import ABSENT, Table, readable

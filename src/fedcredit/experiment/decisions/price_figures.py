@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from fedcredit.experiment.decisions.beside_money import AHEAD, EARLY
 from fedcredit.experiment.decisions.churn import Churn
 from fedcredit.experiment.decisions.price_of_privacy import (
     AGAINST,
@@ -30,7 +31,8 @@ def price_figures(found: PriceOfPrivacy, *, churned: Sequence[Churn] = (), by: B
 
     Returns:
         Those that there are numbers for: ``price_profit_alone`` (against each lender alone without privacy),
-        ``price_profit_same``, ``price_profit_none``, ``price_capital``, ``price_break_even`` and ``price_churn``.
+        ``price_profit_same``, ``price_profit_none``, ``price_capital``, ``price_early`` (where months were followed),
+        ``price_break_even`` and ``price_churn``.
     """
     prices = [price for price in found.prices if is_shown(price.group, found, by)]
     figures = (
@@ -38,6 +40,7 @@ def price_figures(found: PriceOfPrivacy, *, churned: Sequence[Churn] = (), by: B
         _gaps(prices, AGAINST[0], found.profit, "price_profit_same", "Profit against alone at the same epsilon"),
         _gaps(prices, AGAINST[2], found.profit, "price_profit_none", "What privacy costs: profit"),
         _gaps(prices, AGAINST[2], "capital_bp", "price_capital", "What privacy costs: capital"),
+        _early(prices),
         _break_even(found, by),
         _churn(churned, by),
     )
@@ -108,6 +111,40 @@ def _trace(group: str, order: int, num: int, gaps: Mapping[float, Paired], place
             )
         )
     return Trace(label=readable(group), place=order, marks=tuple(marks), kind="line")
+
+
+def _early(prices: Sequence[Price]) -> Chart | None:
+    shown = [price for price in prices if price.figures.get(EARLY) is not None]
+    places = budget_ticks([price.epsilon for price in shown])
+    if not places:
+        return None
+
+    def panel(label: str, figure: str) -> Panel:
+        groups = list(dict.fromkeys(price.group for price in shown))[:_MOST_GROUPS]
+        traces = []
+        for order, group in enumerate(groups):
+            own = sorted((price for price in shown if price.group == group), key=lambda price: price.epsilon)
+            values = [(price.epsilon, value) for price in own if (value := price.figures.get(figure)) is not None]
+            marks = tuple(
+                Mark(
+                    x=places[epsilon],
+                    y=100.0 * value,
+                    told=f"epsilon {budget_text(epsilon)}: {100 * value:.1f} % of defaults",
+                )
+                for epsilon, value in values
+            )
+            traces.append(Trace(label=readable(group), place=order, marks=marks, kind="line"))
+        return Panel(label=label, traces=tuple(trace for trace in traces if trace.marks))
+
+    return Chart(
+        name="price_early",
+        title="Early warning by epsilon",
+        description="Share of defaults that are alarmed three and six months before, by as many alarms as the rule "
+        "enters M1 raises, at each lender's level of each bucket; means over seeds.",
+        axis="epsilon of a run (none: no privacy)",
+        panels=(panel("3 months before, %", EARLY), panel("6 months before, %", AHEAD)),
+        ticks=tuple((place, budget_text(epsilon)) for epsilon, place in places.items()),
+    )
 
 
 def _break_even(found: PriceOfPrivacy, by: By) -> Rows | None:

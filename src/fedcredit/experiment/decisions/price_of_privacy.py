@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from fedcredit.credit.lending import Lending, LendingPolicy, lend
+from fedcredit.credit.level import level_of
 from fedcredit.credit.scored import Scored
 from fedcredit.errors import InputError
 from fedcredit.experiment.arms import split_of
 from fedcredit.experiment.by_group import half_width
+from fedcredit.experiment.decisions.beside_money import AHEAD, EARLY, GAP, fairness_figures, warning_figures
+from fedcredit.experiment.decisions.panel import SeenMonths, follow, months_key, see_months
 from fedcredit.experiment.decisions.rescoring import (
     Progress,
     Rescored,
@@ -28,6 +31,7 @@ from fedcredit.experiment.decisions.rescoring import (
     scores_of,
     truth_of,
 )
+from fedcredit.experiment.record import read_record
 from fedcredit.experiment.repeats import Split, mean_over_splits
 from fedcredit.experiment.spec import MarketPortfolio
 from fedcredit.experiment.wording import epsilon_of
@@ -36,7 +40,6 @@ ALL = "all"
 FEDERATED, ALONE = "federated", "alone"
 AGAINST = ("alone at the same epsilon", "alone without privacy", "federated without privacy")
 ALWAYS, NEVER, WHERE_SMALL = "pays at all budgets", "never", "pays at small budgets alone"
-Groups = Mapping[str, Lending]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +58,10 @@ class Price:
     Attributes:
         group: lender, kind or ``all``.
         epsilon: target of the budget; infinite without privacy.
-        figures: figure of `Lending` -> its mean over seeds; ``None`` where it does not exist.
-        differences: alternative of ``AGAINST`` -> figure -> federated minus that alternative, in basis points.
+        figures: figure of `Lending`, or of what stands beside money, -> its mean over seeds; ``None`` where it does not
+            exist.
+        differences: alternative of ``AGAINST`` -> figure -> federated minus that alternative, in basis points; rates
+            of early warning and gaps between groups of people in percentage points, leads in months.
     """
 
     group: str
@@ -96,6 +101,7 @@ class PriceOfPrivacy:
         profit: the figure that break-even is judged by: at the true PD where it is known.
         kinds: lender -> kind; empty where lenders have none.
         num_seeds: seeds that hold every budget.
+        warnings: runs whose PDs are at a wrong level even at each lender's own.
     """
 
     prices: tuple[Price, ...]
@@ -103,6 +109,7 @@ class PriceOfPrivacy:
     profit: str
     kinds: Mapping[str, str]
     num_seeds: int
+    warnings: tuple[str, ...] = ()
 
 
 _PER_100 = ("profit_per_100", "profit_per_100_asked", "true_profit_per_100", "true_profit_per_100_asked")
@@ -112,7 +119,11 @@ _Book = dict[tuple[float, str, str], dict[Split, dict[str, float]]]
 
 
 def price_of_privacy(
-    folders: Sequence[Path], *, policy: LendingPolicy | None = None, progress: Progress | None = None
+    folders: Sequence[Path],
+    *,
+    policy: LendingPolicy | None = None,
+    with_months: bool = False,
+    progress: Progress | None = None,
 ) -> PriceOfPrivacy:
     """Compare the budgets of a study in money.
 
@@ -120,6 +131,7 @@ def price_of_privacy(
         folders: results folders of runs that differ in target epsilon and seeds alone, each with the reference
             ``alone``; at least one without privacy.
         policy: how probabilities become money.
+        with_months: whether to follow the simulated market month by month, for early warning.
         progress: told ``"runs"``, the runs done and the runs there are.
 
     Returns:
@@ -130,45 +142,60 @@ def price_of_privacy(
     """
     book: _Book = {}
     kinds: dict[str, str] = {}
-    for place, folder in enumerate(folders):
+    months: tuple[object, SeenMonths] | None = None
+    warnings: list[str] = []
+    ordered = sorted(folders, key=lambda folder: split_of(read_record(folder))) if with_months else folders
+    for place, folder in enumerate(ordered):
         if progress is not None:
             progress("runs", place, len(folders))
         run = rescored(folder)
         epsilon, split = epsilon_of_run(run), split_of(run.record)
         kinds |= _kinds(run)
-        for model, groups in lending_by_group(run, policy=policy or LendingPolicy()).items():
-            for group, lending in groups.items():
+        if with_months and (months is None or months[0] != months_key(run)):
+            months = (months_key(run), see_months(run))
+        found = figures_by_group(run, policy=policy or LendingPolicy(), seen=None if months is None else months[1])
+        warnings += _wrong_level(run)
+        for model, groups in found.items():
+            for group, figures in groups.items():
                 seen = book.setdefault((epsilon, model, group), {})
                 if split in seen:
                     raise InputError(f"{folder} and another run have the same epsilon and seeds; give one of them")
-                seen[split] = plain(lending)
+                seen[split] = figures
     if progress is not None:
         progress("runs", len(folders), len(folders))
-    return _compared(book, kinds)
+    return replace(_compared(book, kinds), warnings=tuple(warnings))
 
 
-def lending_by_group(run: Rescored, *, policy: LendingPolicy) -> dict[str, dict[str, Lending]]:
-    """Lend by the federated network of a run and by each lender's own.
+def figures_by_group(
+    run: Rescored, *, policy: LendingPolicy, seen: SeenMonths | None = None
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Decide by the federated network of a run and by each lender's own.
 
     Args:
         run: the run.
         policy: how probabilities become money.
+        seen: months of its market, for early warning.
 
     Returns:
-        ``federated`` and ``alone`` -> lender, kind of lender or ``all`` -> what came of it.
+        ``federated`` and ``alone`` -> lender, kind of lender or ``all`` -> figure -> what it came to.
     """
     amounts, truth = exposures(run), truth_of(run)
     groups = groups_of(run)
     found = {}
     for model, networks in ((FEDERATED, run.networks()), (ALONE, networks_alone(run))):
         test = scores_of(run, networks).test_at_own_level
+        followed = None if seen is None else follow(run, seen=seen, networks=networks)
         found[model] = {
-            group: lend(
-                *_joined(test, names),
-                np.concatenate([amounts[name] for name in names]),
-                policy=policy,
-                true_pd=None if truth is None else np.concatenate([truth[name] for name in names]),
+            group: plain(
+                lend(
+                    *_joined(test, names),
+                    np.concatenate([amounts[name] for name in names]),
+                    policy=policy,
+                    true_pd=None if truth is None else np.concatenate([truth[name] for name in names]),
+                )
             )
+            | fairness_figures(run, test, names, terms=policy.terms)
+            | ({} if followed is None else warning_figures(followed, names))
             for group, names in groups.items()
         }
     return found
@@ -274,7 +301,8 @@ def _price(book: _Book, group: str, epsilon: float) -> Price:
 def _paired(
     mine: Mapping[Split, Mapping[str, float]], other: Mapping[Split, Mapping[str, float]], name: str
 ) -> Paired | None:
-    factor = 100.0 if name in _PER_100 else 10_000.0 if name == "approval_rate" else 1.0
+    is_share = name.startswith(GAP) or name in (EARLY, AHEAD)
+    factor = 100.0 if is_share or name in _PER_100 else 10_000.0 if name == "approval_rate" else 1.0
     gaps = [
         factor * (mine[split][name] - other[split][name])
         for split in sorted(set(mine) & set(other))
@@ -312,6 +340,13 @@ def epsilon_of_run(run: Rescored) -> float:
     target = run.prepared.experiment.privacy.target_epsilon
     spent = epsilon_of(run.record)
     return spent if target is None or math.isinf(spent) else float(target)
+
+
+def _wrong_level(run: Rescored) -> list[str]:
+    """Warn where PDs are read at a wrong level although each lender's own intercept was added."""
+    validation = scores_of(run, run.networks()).validation_at_own_level
+    level = level_of(*_joined(validation, sorted(validation)))
+    return [f"{run.folder}, at each lender's own intercept: {level.warning}"] if level.warning else []
 
 
 def _kinds(run: Rescored) -> dict[str, str]:

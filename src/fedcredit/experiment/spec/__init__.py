@@ -289,11 +289,6 @@ def _has_no_price(experiment: Experiment, asked: list[str]) -> str | None:
             f"the noise of a charged release comes from the seed, and mode is {experiment.mode}; set mode=simulated, "
             "or leave the charged release out"
         )
-    if privacy.epsilon_cap is not None:
-        return (
-            f"privacy.epsilon_cap {privacy.epsilon_cap:g} counts training alone, and a charged release would pass it "
-            "unseen; set privacy.epsilon_cap=null, or leave the charged release out"
-        )
     is_shared = isinstance(split, OutOfTimeSplit) and split.borrowers == "shared"
     if is_shared and asked != ["encoding.ranges"]:
         return (

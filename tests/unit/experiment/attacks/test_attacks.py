@@ -100,14 +100,21 @@ def test_bad_rates_are_read_off_updates_with_and_without_privacy(epsilon: str) -
     assert max(errors[method] for method in (ALONE, REFERENCE, SHADOWS)) < 0.5 * errors[GUESS]
 
 
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        ("training/local=epochs", "lenders take several steps a round"),
+        ("network.focal_gamma=2", "the loss is focal"),
+    ],
+)
 @pytest.mark.usefixtures("credit_data")
-def test_where_lenders_take_several_steps_only_shadow_lenders_are_used_and_it_is_said() -> None:
+def test_where_updates_have_no_closed_form_only_shadow_lenders_are_used_and_it_is_said(override: str, why: str) -> None:
     found = attack_bad_rate(
-        prepared(*SKEWED, "privacy.target_epsilon=inf", "training/local=epochs", "training.num_rounds=2"),
+        prepared(*SKEWED, "privacy.target_epsilon=inf", override, "training.num_rounds=2"),
         num_shadows=8,
     )
     assert [item.method for item in found.estimates] == [SHADOWS, GUESS]
-    assert found.why_no_closed_form == "lenders take several steps a round"
+    assert found.why_no_closed_form == why
 
 
 @pytest.mark.usefixtures("credit_data")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
 from fedcredit.experiment.decisions.churn import Churn
-from fedcredit.experiment.decisions.pages import price_page
+from fedcredit.experiment.decisions.pages import common_folder, price_page
 from fedcredit.experiment.decisions.price_figures import price_figures
 from fedcredit.experiment.decisions.price_of_privacy import AGAINST, BreakEven, Paired, Price, PriceOfPrivacy
 from fedcredit.experiment.figures import Chart, Rows
@@ -80,3 +81,15 @@ def test_the_price_page_holds_all_its_figures_and_asks_for_nothing(found: PriceO
     assert all(f'id="figure-{figure.name}"' in page for figure in figures)
     assert "http" not in page.replace("http-equiv", "")
     assert all(paint(figure).png.startswith(b"\x89PNG") for figure in figures[:1])
+
+
+def test_a_price_is_written_where_all_its_runs_are_and_never_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    runs = here / "results" / "market"
+    assert common_folder([runs]) == runs
+    assert common_folder([runs / "a", runs / "b" / "c"]) == runs
+    assert common_folder([runs, tmp_path / "elsewhere"]) == runs
