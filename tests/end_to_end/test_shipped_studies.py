@@ -37,6 +37,8 @@ QUICK = {
     "unequal_lenders": "by_noise",
     "units": "loan",
 }
+# These simulate a market of their own, through a shock or with applications.
+SLOW = ("fraud_rings", "shock")
 
 
 def _study(name: str) -> Study:
@@ -59,7 +61,9 @@ def test_at_least_ten_studies_are_shipped() -> None:
     assert set(QUICK) == set(JUDGED)
 
 
-@pytest.mark.parametrize("name", JUDGED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in SLOW else name for name in JUDGED]
+)
 def test_one_arm_gives_what_is_expected(name: str, tmp_path: Path) -> None:
     expected, arm = _study(name).expected(), QUICK[name]
     records = [

@@ -26,7 +26,8 @@ SMALL = (
     "portfolio=german", "partition=iid", "partition.num_institutions=3", "network=tanh16", "training.num_rounds=4",
     "evaluation.every=2", "evaluation.references=[alone]", "evaluation.sections=[]", "privacy.target_delta=1e-4",
 )  # fmt: skip
-KINDS = ("mlflow", "tensorboard")
+# MLflow takes seconds a run: one test of it is quick enough for the fast suite, the others are long.
+KINDS = (pytest.param("mlflow", marks=pytest.mark.long), "tensorboard")
 
 
 def experiment(folder: Path, *words: str) -> Experiment:
@@ -149,7 +150,7 @@ def test_an_interrupted_run_is_told_once_and_a_finished_one_is_caught_up_with(
     assert [step for step, _ in HISTORY[kind](store, "late", "test/auc")] == [4]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["mlflow", "tensorboard"])
 def test_a_missing_library_is_one_message_before_anything_is_on_disk(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
