@@ -31,6 +31,7 @@ from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.resume import forget, last_snapshot, owner_of
 from fedcredit.experiment.rivals import check_rivals
 from fedcredit.experiment.spec import Experiment, RayRuntime
+from fedcredit.experiment.tracking import Tracking, check_tracking, tracked
 from fedcredit.experiment.wording import epsilon_text
 from fedcredit.federation.server import FederationResult, RoundRecord, federate
 from fedcredit.federation.snapshot import Snapshot
@@ -77,6 +78,7 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
         InputError: for a mistake in the experiment, its schema, its table or its results folder.
     """
     started = time.perf_counter()
+    check_tracking(experiment)
     if experiment.trainer.device != "cpu":
         trainer(experiment.trainer.kind, device=experiment.trainer.device)
     with RunDisplay(enabled=progress) as display:
@@ -84,8 +86,11 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
         seconds = {"prepare": time.perf_counter() - started}
         folder = run_folder(experiment, prepared.fingerprint)
         with folder.locked(), ExitStack() as stack:
+            tracking = stack.enter_context(tracked(experiment, prepared.fingerprint))
             if folder.is_finished:
-                return _read_back(folder, report=report)
+                record = _read_back(folder, report=report)
+                tracking.catch_up(record)
+                return record
             check_rivals(experiment)
             ledgers = _open(prepared, folder)
             for ledger in ledgers.values():
@@ -94,12 +99,14 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
                 forget(folder.path)
             start = last_snapshot(prepared, folder.path, ledgers)
             _begin(folder, prepared)
-            trained = _train(prepared, folder, ledgers, display, start)
+            tracking.begin()
+            trained = _train(prepared, folder, ledgers, display, start, tracking)
             seconds["train"] = time.perf_counter() - started - seconds["prepare"]
             measured = _measured(prepared, trained, ledgers, display)
             seconds["total"] = time.perf_counter() - started
             record = _record(prepared, trained, measured, ledgers, seconds)
             _finish(folder, prepared, trained, record, report=report)
+            tracking.end(record)
     return record
 
 
@@ -151,7 +158,12 @@ def experiment_yaml(experiment: Experiment) -> str:
 
 
 def _train(
-    prepared: Prepared, folder: RunFolder, ledgers: Ledgers, display: RunDisplay, start: Snapshot | None
+    prepared: Prepared,
+    folder: RunFolder,
+    ledgers: Ledgers,
+    display: RunDisplay,
+    start: Snapshot | None,
+    tracking: Tracking,
 ) -> _Trained:
     rounds: list[RoundRecord] = []
     num_rounds = prepared.num_rounds
@@ -162,6 +174,7 @@ def _train(
         rounds.append(done)
         is_kept = done.server_round % max(1, num_rounds // _SYNCS_A_RUN) == 0
         folder.append_round(with_heads(_plain(done), ledgers) if is_kept else _plain(done))
+        tracking.round(_plain(done))
         display.stage("rounds", done.server_round, num_rounds)
         if done.evaluation is not None:
             display.note("rounds", _note(done, prepared))
