@@ -25,6 +25,37 @@ def test_help_names_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["score", "--help"], "a finished run's folder"),
+        (["show", "--help"], "or a run's own folder"),
+        (["ledger", "verify", "--help"], "or a ledger file"),
+        (["plan", "--help"], "an experiment and overrides"),
+    ],
+)
+def test_help_of_a_verb_says_what_its_arguments_are(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 0
+    assert said in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("arguments", [[], ["study"]])
+def test_a_group_without_a_verb_shows_its_help_and_no_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert "Usage: fedcredit" in shown.out + shown.err
+    assert "error" not in shown.err
+
+
+def test_a_mistyped_verb_is_met_with_one_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rnu"]) == 2
+    assert capsys.readouterr().err.count("Did you mean 'run'") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
         (["nope"], "nope"),
         (["show"], "FOLDER"),
         (["data", "nope"], "nope"),
