@@ -66,6 +66,8 @@ def test_a_mistyped_verb_is_met_with_one_suggestion(capsys: pytest.CaptureFixtur
         (["run", "strategy=nope"], "fedprox"),
         (["run", "strateg=fedavg"], "nearest valid key: strategy"),
         (["run", "experiments=taiwan/nope"], "taiwan/loan_level"),
+        (["run", "experiments=taiwan/loan_lvl"], "nearest: taiwan/loan_level;"),
+        (["plan", "privacy_budget/epsilon_1"], "nearest: privacy_budgets/epsilon_1;"),
         (["run", "-m", "experiments=nope/*"], "taiwan/loan_level"),
         (["run", "-m", "seed=1,-2"], "seed is -2"),
         (["run", "--config-dir", "/does/not/exist"], "/does/not/exist"),
@@ -156,3 +158,26 @@ def test_the_package_names_what_a_notebook_needs() -> None:
     assert fedcredit.InputError is InputError
     with pytest.raises(InputError, match="taiwan/loan_level"):
         fedcredit.run("taiwan/nope")
+
+
+@pytest.mark.parametrize("verb", [["show"], ["decide"], ["price"], ["compare"], ["passport"]])
+def test_a_file_in_place_of_a_results_folder_is_called_one(
+    verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "loans.csv"
+    table.write_text("a,b\n1,2\n", encoding="utf-8")
+    assert main([*verb, str(table)]) == 2
+    shown = capsys.readouterr().err
+    assert f"error: {table} is a file; name the results folder of a finished run" in shown
+    assert "record.json" not in shown
+
+
+@pytest.mark.parametrize("verb", ["show", "decide", "price", "compare", "passport"])
+def test_a_folder_of_a_run_that_has_not_finished_is_called_one(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = tmp_path / "study" / "arm" / "abc" / "inline-compiled"
+    begun.mkdir(parents=True)
+    (begun / "experiment.yaml").write_text("name: study/arm\n", encoding="utf-8")
+    assert main([verb, str(tmp_path)]) == 2
+    assert f"{tmp_path} holds no run that has finished; run its experiment again" in capsys.readouterr().err
