@@ -13,9 +13,8 @@ from fedcredit.cli import main
 from fedcredit.config import compose
 from fedcredit.data.tables import data_checksum
 from fedcredit.errors import InputError
-from fedcredit.experiment import runner
 from fedcredit.experiment.deployed import KEY_FILE, dataset_ledger_path, ledger_folder, open_accounts
-from fedcredit.experiment.files import run_folder
+from fedcredit.experiment.files import experiment_yaml, run_folder
 from fedcredit.experiment.prepare import lenders, prepare
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.runner import run
@@ -219,4 +218,4 @@ def test_simulated_runs_keep_their_fingerprint_whatever_folder_the_ledgers_have(
         compose(None, ["portfolio=german", "partition=iid", f"ledger_dir={folder}"]) for folder in ("null", tmp_path)
     )
     assert fingerprint(one, data_checksum="x") == fingerprint(other, data_checksum="x")
-    assert runner.experiment_yaml(one) != runner.experiment_yaml(other)
+    assert experiment_yaml(one) != experiment_yaml(other)
