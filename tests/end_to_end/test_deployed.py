@@ -59,7 +59,7 @@ def test_runs_add_up_on_the_same_loans_and_no_two_share_their_noise(
     first = experiment_in(tmp_path / "a")
     one = run(first, progress=False, report=False)
     assert one.mode == "deployed"
-    assert any("no other run of mode deployed has used these loans" in line for line in one.statement_lines)
+    assert any("no other run of mode deployed has used exactly these loans" in line for line in one.statement_lines)
     second = experiment_in(tmp_path / "b", "seed=2")
     other = run(second, progress=False, report=False)
     assert any("all 2 runs of mode deployed on these loans together" in line for line in other.statement_lines)

@@ -42,7 +42,8 @@ _NOT_COVERED_IN = {
         "rounded is not analysed",
     ),
     "deployed": (
-        "{unit}s that were added to a table or dealt to a lender of another name since: they begin another ledger",
+        "other versions of a table and lenders of another name: one {unit} more or less begins another ledger, and "
+        "what those hold of the same {unit}s is told beside the total only where they lie in the same folder",
         "floating-point noise: sums and noise are rounded to a public grid inside the clip margin and each normal is "
         "the sum of four, which is a mitigation and not a proof",
         "time: how long a lender takes to answer depends on its batches",
