@@ -38,6 +38,8 @@ _NOT_COVERED_IN = {
         "figures on validation and test {unit}s{others}{own} and the counts behind borrower keys: this simulation "
         "reads them in the clear, and in a deployment they would not leave a lender",
         "somebody who has the seed: noise of a simulated run can be drawn again with it",
+        "the same experiment by a second trainer or machine: its releases carry the same noise and differ by rounding "
+        "that no noise hides, so one of them may be shown, not both",
         "floating-point noise: sums are arranged so that rounding stays within the clipping norm; how noise itself is "
         "rounded is not analysed",
     ),
