@@ -18,9 +18,8 @@ from fedcredit.cli import main
 from fedcredit.config import compose
 from fedcredit.errors import InputError
 from fedcredit.experiment import watch_view
-from fedcredit.experiment.files import RunFolder
+from fedcredit.experiment.files import RunFolder, experiment_yaml
 from fedcredit.experiment.owner import is_alive, owner_line
-from fedcredit.experiment.runner import experiment_yaml
 from fedcredit.experiment.spool import Spool
 from fedcredit.experiment.watched import Watch
 
