@@ -20,6 +20,7 @@ def steps(rate: float, noise: float, count: int) -> GaussianSteps:
     return GaussianSteps(sampling_probability=rate, noise_multiplier=noise, num_steps=count)
 
 
+HALVES = math.log1p(4.0 * math.expm1(1.0))
 RUNNING_EXAMPLE = steps(0.043, 1.0, 460)
 
 
@@ -151,6 +152,9 @@ def test_a_price_is_settled_where_a_finer_grid_moves_it_by_half_a_percent_or_les
         ([(1.0, 1.0, 10_000 - 400, 1), (1.0, 0.5, 100, 1)], (20 * 100 + 22) / 2**23),
         ([(1.0, 0.04, 1, 1)], 562.5 / 2**21),  # variance 625, a step reaches 312.5 + 250
         ([(1.0, 0.04, 16, 1)], (20 * 100 + 562.5) / 2**23),
+        # sampled by half, at 1 / sigma^2 = w = ln(1 + 4 (e - 1)) the variance ln(1 + (exp(w) - 1) / 4) is 1
+        ([(0.5, HALVES**-0.5, 10_000, 1)], (20 * 100 + 0.5 * HALVES + 10.0 * HALVES**0.5) / 2**23),
+        ([(0.5, 520**-0.5, 100, 1)], (20 * 52_000**0.5 + 260 + 10 * 520**0.5) / 2**23),  # w itself from 500 on
         ([(0.25, 0.2, 1, 2)], 150 / 2**21),
         ([(0.25, 0.4, 1, 4)], 150 / 2**21),
         ([(0.25, 0.8, 1, 8)], 2 * 150 / 2**21),
