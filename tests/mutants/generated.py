@@ -61,6 +61,7 @@ BESIDE: dict[str, tuple[str, ...]] = {
     "training/contract.py": ("tests/contracts/test_trainers.py",),
     "training/clipped_sums.py": ("tests/unit/training/test_host_sums.py", "tests/contracts/test_trainers.py"),
     "training/derivatives.py": ("tests/unit/training/test_clipped_sums.py", "tests/contracts/test_trainers.py"),
+    "training/host_room.py": ("tests/unit/training/test_host_sums.py", "tests/unit/training/test_clipped_sums.py"),
     "training/host_sums.py": ("tests/unit/training/test_clipped_sums.py",),
     "training/kept_code.py": ("tests/unit/training/test_compiled.py",),
     "training/optimiser.py": ("tests/unit/training/test_stepwise.py", "tests/contracts/test_trainers.py"),
