@@ -18,7 +18,7 @@ LOOK_SECONDS = 0.5
 _ORDER = ("running", "stopped", "finished")
 _MOST_LINES = 30
 _NOTE = (
-    "figures on validation loans; epsilon: a quick upper bound of the worst-off lender, the record states it in full"
+    "figures on validation loans; epsilon: of the worst-off lender, a quick upper bound until the record has it in full"
 )
 
 

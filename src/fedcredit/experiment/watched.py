@@ -34,7 +34,8 @@ class RunSeen:
         num_quarantined: replies that were set aside, over all rounds.
         auc: AUC on validation loans at the last round that has one; never of a deployed run.
         log_loss: likewise.
-        epsilon_spent: the quick upper bound at the last round that has one.
+        epsilon_spent: the quick upper bound at the last round that has one; what the record of a finished run states,
+            which may have released more since.
     """
 
     folder: Path
@@ -88,6 +89,7 @@ class Watch:
     place: Path
     _known: dict[Path, tuple[tuple[int, int, int], list[dict[str, Any]]]] = field(default_factory=dict)
     _experiments: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    _stated: dict[Path, float | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the folder."""
@@ -110,9 +112,20 @@ class Watch:
         rounds = self._rounds(folder / ROUNDS_FILE)
         is_finished = (folder / RECORD_FILE).is_file()
         state: State = "finished" if is_finished else "running" if running else "stopped"
-        return RunSeen(
-            folder=folder, label=label, state=state, num_rounds=num_rounds, **_figures(rounds, is_open=mode != DEPLOYED)
-        )
+        figures = _figures(rounds, is_open=mode != DEPLOYED)
+        if is_finished and (stated := self._epsilon(folder)) is not None:
+            figures["epsilon_spent"] = stated
+        return RunSeen(folder=folder, label=label, state=state, num_rounds=num_rounds, **figures)
+
+    def _epsilon(self, folder: Path) -> float | None:
+        """Read what a finished run states; a record never changes once it is there."""
+        if folder not in self._stated:
+            try:
+                value = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))["statement"]["worst"]["value"]
+            except (OSError, ValueError, KeyError, TypeError):
+                value = None
+            self._stated[folder] = float(value) if _is_number(value) else None
+        return self._stated[folder]
 
     def _experiment(self, folder: Path) -> dict[str, Any] | None:
         """Read an experiment, if it has all that a line says of it; it never changes once it is there."""

@@ -23,6 +23,7 @@ from fedcredit.experiment.prepare import prepare
 from fedcredit.experiment.record import RunRecord, read_record
 from fedcredit.experiment.runner import run
 from fedcredit.experiment.spec import Experiment
+from fedcredit.experiment.watched import Watch
 from fedcredit.experiment.wording import epsilon_of, statement_of
 from fedcredit.privacy.accounting.accountants import epsilon
 from fedcredit.privacy.accounting.events import GaussianSteps
@@ -164,6 +165,16 @@ def test_every_charged_release_is_in_the_ledger_and_the_promise_holds(
     assert any("pays for the dearest" in line or "no borrower key" in line for line in record.statement_lines)
     assert all(file.institution for file in ledger_files(folder))
     assert all(verdict.line is None for verdict in verify_ledgers(ledger_files(folder)))
+
+
+def test_a_finished_run_is_watched_at_the_epsilon_that_its_record_states(
+    ran: tuple[Experiment, RunRecord, Path],
+) -> None:
+    """What was released after the last round is in no line of a round."""
+    _, record, folder = ran
+    (seen,) = Watch(folder).look().runs
+    assert seen.epsilon_spent != record.rounds[-1]["epsilon_spent"]
+    assert seen.epsilon_spent == epsilon_of(record)
 
 
 def test_the_record_comes_back_and_its_tables_are_drawn(ran: tuple[Experiment, RunRecord, Path]) -> None:
