@@ -12,6 +12,7 @@ import typer
 from fedcredit.cli.words import DONE, FAILED, MISTAKE, console
 
 if TYPE_CHECKING:
+    from fedcredit.experiment.looking import Cost
     from fedcredit.experiment.record import RunRecord
     from fedcredit.experiment.spec import Experiment
     from fedcredit.experiment.studies import Progress, Study
@@ -97,27 +98,50 @@ def compare_places(
     confidence: Annotated[float, typer.Option(help="of the intervals")] = 0.95,
     output: Annotated[Output, typer.Option(help="how to print it")] = Output.TABLE,
 ) -> None:
-    """Print a comparison of all finished runs of some places."""
+    """Print a comparison of all finished runs of some places, and on standard error what looking at them costs."""
     from fedcredit.experiment.compare import METRICS, compare
     from fedcredit.experiment.compare_view import comparison_csv, comparison_latex, comparison_table
-    from fedcredit.experiment.show import TableView
+    from fedcredit.experiment.show import TableView, print_cost
 
-    records = [record for place in places for record in _records_of(place)]
+    runs = [run for place in places for run in _runs_of(place)]
+    records = [record for record, _ in runs]
     chosen = tuple(metric) if metric else METRICS
     found = compare(records, by=by, reference=reference, metrics=chosen, confidence=confidence)
+    costs = _costs(runs)
     if output is Output.TABLE:
         console().print(TableView(comparison_table(found)))
     else:
         typer.echo((comparison_csv if output is Output.CSV else comparison_latex)(found), nl=False)
+    for cost in costs:
+        print_cost(cost, console(stderr=output is not Output.TABLE))
 
 
-def _records_of(place: str) -> list[RunRecord]:
+def _runs_of(place: str) -> list[tuple[RunRecord, Path]]:
+    """Read runs, each with the folder that holds ``<study>/<arm>/...``."""
     from fedcredit.experiment.record import read_record, record_folders
 
     if not Path(place).exists() and is_study(place):
         study, lines = _lines(place, None, None)
-        return _finished(study, lines)
-    return [read_record(folder) for folder in record_folders([Path(place)])]
+        return [(record, Path(str(record.experiment["results_dir"]))) for record in _finished(study, lines)]
+    found = []
+    for folder in record_folders([Path(place)]):
+        above = folder.absolute().parents
+        found.append((read_record(folder), above[min(3, len(above) - 1)]))
+    return found
+
+
+def _costs(runs: Sequence[tuple[RunRecord, Path]]) -> list[Cost]:
+    """Price the runs of each results folder together.
+
+    Raises:
+        InputError: if private runs on private loans cannot be priced together.
+    """
+    from fedcredit.experiment.looking import known_cost
+
+    by_results: dict[Path, list[RunRecord]] = {}
+    for record, results in runs:
+        by_results.setdefault(results, []).append(record)
+    return [known_cost(records, results) for results, records in by_results.items()]
 
 
 def judge_study(name: str, *, switches: Sequence[str], into: Path | None, as_json: bool) -> int:

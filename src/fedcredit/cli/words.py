@@ -32,8 +32,9 @@ def composed(words: Sequence[str]) -> Experiment:
     return compose(None, [word if "=" in word or word.startswith("~") else f"experiments={word}" for word in words])
 
 
-def console() -> Console:
-    """Return a console on standard output, wide where it is a file."""
+def console(*, stderr: bool = False) -> Console:
+    """Return a console on standard output, or error, wide where it is a file."""
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_A_FILE)
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr) if is_terminal else Console(width=WIDTH_OF_A_FILE, stderr=stderr)

@@ -21,9 +21,9 @@ Vector = NDArray[np.float64]
 Gradients = Callable[[Vector], tuple[Vector, Vector]]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
-_MAX_HALVINGS = 40
-_INTERVALS_A_LOAN = 64
-_CHUNK = 512
+_MAX_CUTS = 80
+_INTERVALS_A_LOAN = 1024
+_CHUNK = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,8 +59,8 @@ def attribute(
 ) -> Attributions:  # fmt: skip
     """Attribute the log-odds of loans to columns by integrated gradients.
 
-    Gauss-Legendre on intervals that are halved until each adds up, so kinks (ReLU) are found wherever
-    they are.
+    Gauss-Legendre on intervals that are cut until each adds up: by turns in the middle, and where the tangents at
+    its outermost nodes meet, so that the kinks of ReLU are found wherever they are.
 
     Args:
         features: encoded loans, ``[loans, features]``.
@@ -132,29 +132,37 @@ def _integrated(loans: Vector, start: Vector, gradients: Gradients, tolerance: f
     way = loans - start
     totals = np.zeros_like(loans)
     ends, _ = gradients(loans)
-    owner, lower, width = np.arange(len(loans)), np.zeros(len(loans)), 1.0
-    for halving in range(_MAX_HALVINGS + 1):
-        slopes, gaps = _on_intervals(way, start, gradients, owner, lower, width)
-        done = (np.abs(gaps) <= tolerance / _INTERVALS_A_LOAN) | (halving == _MAX_HALVINGS)
+    owner, lower, upper = np.arange(len(loans)), np.zeros(len(loans)), np.ones(len(loans))
+    for cut in range(_MAX_CUTS + 1):
+        slopes, gaps, kinks = _on_intervals(way, start, gradients, owner, lower, upper)
+        done = (np.abs(gaps) <= tolerance / _INTERVALS_A_LOAN) | (cut == _MAX_CUTS)
         done |= owner.size > _INTERVALS_A_LOAN * len(loans)
         np.add.at(totals, owner[done], slopes[done])
-        owner, lower = owner[~done], lower[~done]
+        middle = (kinks if cut % 2 else (lower + upper) / 2.0)[~done]
+        owner, lower, upper = np.tile(owner[~done], 2), lower[~done], upper[~done]
+        lower, upper = np.concatenate([lower, middle]), np.concatenate([middle, upper])
         if not owner.size:
             break
-        width /= 2.0
-        owner, lower = np.concatenate([owner, owner]), np.concatenate([lower, lower + width])
     return way * totals, ends
 
 
 def _on_intervals(
-    way: Vector, start: Vector, gradients: Gradients, owner: NDArray[np.intp], lower: Vector, width: float
-) -> tuple[Vector, Vector]:
-    """Integrate the gradient over one interval a row, and say by how much the log-odds' change is missed."""
-    places = np.concatenate([[0.0, 1.0], (_NODES + 1.0) / 2.0])
-    along = lower[:, None] + width * places
+    way: Vector, start: Vector, gradients: Gradients, owner: NDArray[np.intp], lower: Vector, upper: Vector
+) -> tuple[Vector, Vector, Vector]:
+    """Integrate the gradient over one interval a row.
+
+    Returns the integrals, by how much the log-odds' change is missed, and where the tangents at the outermost nodes
+    meet: a single kink lies there.
+    """
+    width = upper - lower
+    along = lower[:, None] + width[:, None] * np.concatenate([[0.0, 1.0], (_NODES + 1.0) / 2.0])
     rows = start + along[:, :, None] * way[owner][:, None, :]
     log_odds, slopes = gradients(rows.reshape(-1, start.size))
-    heights = log_odds.reshape(along.shape)
-    integral = width / 2.0 * np.einsum("k,nkf->nf", _WEIGHTS, slopes.reshape(rows.shape)[:, 2:])
+    heights, slopes = log_odds.reshape(along.shape), slopes.reshape(rows.shape)
+    integral = width[:, None] / 2.0 * np.einsum("k,nkf->nf", _WEIGHTS, slopes[:, 2:])
     gaps = heights[:, 1] - heights[:, 0] - np.einsum("nf,nf->n", integral, way[owner])
-    return integral, gaps
+    first, last = (np.einsum("nf,nf->n", slopes[:, place], way[owner]) for place in (2, -1))
+    rise = heights[:, -1] - heights[:, 2] - last * (along[:, -1] - along[:, 2])
+    kinks = along[:, 2] + np.divide(rise, first - last, out=np.full_like(rise, np.nan), where=first != last)
+    inside = (kinks > along[:, 2]) & (kinks < along[:, -1])
+    return integral, gaps, np.where(inside, kinks, (lower + upper) / 2.0)

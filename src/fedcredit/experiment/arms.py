@@ -15,7 +15,7 @@ from fedcredit.experiment.record import RunRecord
 
 _SEEDS = ("seed", "split_seed")
 _MARKET_SEED = "portfolio.market_seed"
-_NOT_MEANING = ("name", "runtime", "trainer", "results_dir", "ledger_dir")
+_NOT_MEANING = ("name", "runtime", "trainer", "results_dir", "ledger_dir", "tracking")
 _AS_TYPED = {"Infinity": "inf", "-Infinity": "-inf"}
 Key = tuple[tuple[str, str], ...]
 

@@ -25,7 +25,7 @@ METRICS = (
     "evaluation.overall.brier",
     "evaluation.overall.mean_pd_over_bad_rate",
 )
-_NOT_MEANING = ("name", "runtime", "trainer", "results_dir", "seed", "split_seed")
+_NOT_MEANING = ("name", "runtime", "trainer", "results_dir", "ledger_dir", "tracking", "seed", "split_seed")
 Split = tuple[int, ...]
 
 

@@ -17,7 +17,7 @@ from fedcredit.experiment.spec import Evaluation, Experiment
 
 _VERSION = "fedcredit/experiment/2"
 _LATER_OF_EVALUATION = ("sections", "profit", "approval_rate", "charged")
-_NOT_MEANING = {"name", "runtime", "trainer", "results_dir", "ledger_dir"}
+_NOT_MEANING = {"name", "runtime", "trainer", "results_dir", "ledger_dir", "tracking"}
 _UNSAID: Mapping[str, object] = {"split": {"kind": "hashed"}, "encoding": None}
 _UNSAID_OF_A_MARKET = ("num_months", 36)
 _UNSAID_OF_A_NETWORK = ("focal_gamma", 0.0)

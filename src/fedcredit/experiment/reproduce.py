@@ -106,7 +106,7 @@ def saved_experiment(folder: Path, *, switches: Sequence[str] = (), results_dir:
         )
     for switch in switches:
         _turn(data, switch)
-    return experiment_from_data({**data, "results_dir": str(results_dir)})
+    return experiment_from_data({**data, "results_dir": str(results_dir), "tracking": {"kind": "none"}})
 
 
 def reproduce(

@@ -20,7 +20,7 @@ from fedcredit.experiment.charged_ranges import charging
 from fedcredit.experiment.deployed import DEPLOYED, open_accounts, withheld
 from fedcredit.experiment.display import RunDisplay
 from fedcredit.experiment.environment import environment
-from fedcredit.experiment.files import RunFolder, run_folder
+from fedcredit.experiment.files import EXPERIMENT_FILE, RunFolder, experiment_yaml, run_folder
 from fedcredit.experiment.ledger_heads import current_heads, kept_heads, with_heads
 from fedcredit.experiment.measure import Measured, measure, nothing_measured
 from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare, server_noise
@@ -31,13 +31,15 @@ from fedcredit.experiment.remarks import remarks
 from fedcredit.experiment.resume import forget, last_snapshot, owner_of
 from fedcredit.experiment.rivals import check_rivals
 from fedcredit.experiment.spec import Experiment, RayRuntime
+from fedcredit.experiment.tracking import Tracking, check_tracking, tracked
 from fedcredit.experiment.wording import epsilon_text
 from fedcredit.federation.server import FederationResult, RoundRecord, federate
 from fedcredit.federation.snapshot import Snapshot
 from fedcredit.model.network import to_arrays
 from fedcredit.privacy.accounting.accountants import quick_epsilon
+from fedcredit.privacy.accounting.events import merge
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
-from fedcredit.privacy.accounting.releases import FEDERATION
+from fedcredit.privacy.accounting.releases import AS_ROUNDS_GO_BY
 from fedcredit.privacy.accounting.run_ledger import RunLedger
 from fedcredit.privacy.accounting.statement_wording import statement_lines
 from fedcredit.training.trainers import computed_by, trainer
@@ -77,6 +79,7 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
         InputError: for a mistake in the experiment, its schema, its table or its results folder.
     """
     started = time.perf_counter()
+    check_tracking(experiment)
     if experiment.trainer.device != "cpu":
         trainer(experiment.trainer.kind, device=experiment.trainer.device)
     with RunDisplay(enabled=progress) as display:
@@ -84,8 +87,11 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
         seconds = {"prepare": time.perf_counter() - started}
         folder = run_folder(experiment, prepared.fingerprint)
         with folder.locked(), ExitStack() as stack:
+            tracking = stack.enter_context(tracked(experiment, prepared.fingerprint))
             if folder.is_finished:
-                return _read_back(folder, report=report)
+                record = _read_back(folder, report=report)
+                tracking.catch_up(record)
+                return record
             check_rivals(experiment)
             ledgers = _open(prepared, folder)
             for ledger in ledgers.values():
@@ -94,12 +100,14 @@ def run(experiment: Experiment, *, progress: bool = True, report: bool = True, r
                 forget(folder.path)
             start = last_snapshot(prepared, folder.path, ledgers)
             _begin(folder, prepared)
-            trained = _train(prepared, folder, ledgers, display, start)
+            tracking.begin()
+            trained = _train(prepared, folder, ledgers, display, start, tracking)
             seconds["train"] = time.perf_counter() - started - seconds["prepare"]
             measured = _measured(prepared, trained, ledgers, display)
             seconds["total"] = time.perf_counter() - started
             record = _record(prepared, trained, measured, ledgers, seconds)
             _finish(folder, prepared, trained, record, report=report)
+            tracking.end(record)
     return record
 
 
@@ -131,27 +139,17 @@ def _read_back(folder: RunFolder, *, report: bool) -> RunRecord:
 
 
 def _begin(folder: RunFolder, prepared: Prepared) -> None:
-    folder.write_text("experiment.yaml", experiment_yaml(prepared.experiment))
+    folder.write_text(EXPERIMENT_FILE, experiment_yaml(prepared.experiment))
     folder.start_rounds()
 
 
-def experiment_yaml(experiment: Experiment) -> str:
-    """Write an experiment as the yaml that reads back to it.
-
-    Args:
-        experiment: the experiment, fully resolved.
-
-    Returns:
-        Block-style yaml.
-    """
-    import yaml
-
-    text: str = yaml.safe_dump(experiment.model_dump(mode="python"), sort_keys=False, default_flow_style=False)
-    return text
-
-
 def _train(
-    prepared: Prepared, folder: RunFolder, ledgers: Ledgers, display: RunDisplay, start: Snapshot | None
+    prepared: Prepared,
+    folder: RunFolder,
+    ledgers: Ledgers,
+    display: RunDisplay,
+    start: Snapshot | None,
+    tracking: Tracking,
 ) -> _Trained:
     rounds: list[RoundRecord] = []
     num_rounds = prepared.num_rounds
@@ -162,6 +160,7 @@ def _train(
         rounds.append(done)
         is_kept = done.server_round % max(1, num_rounds // _SYNCS_A_RUN) == 0
         folder.append_round(with_heads(_plain(done), ledgers) if is_kept else _plain(done))
+        tracking.round(_plain(done))
         display.stage("rounds", done.server_round, num_rounds)
         if done.evaluation is not None:
             display.note("rounds", _note(done, prepared))
@@ -206,9 +205,15 @@ def _federation(
 
 
 def _spent(prepared: Prepared, ledgers: Ledgers, server_round: int) -> float | None:
-    """Price what the ledgers say of the rounds so far, for the worst-off lender, by the quick upper bound."""
+    """Price what the ledgers say of the rounds so far, and of the ranges before them, by the quick upper bound.
+
+    It is that of the worst-off lender.
+    """
     delta = prepared.experiment.privacy.target_delta
-    spent = [ledger.events(FEDERATION, through_round=server_round) for ledger in ledgers.values()]
+    spent = [
+        merge(event for name in AS_ROUNDS_GO_BY for event in ledger.events(name, through_round=server_round))
+        for ledger in ledgers.values()
+    ]
     bounds = [quick_epsilon(events, delta=delta).value for events in spent]
     return max(bounds) if bounds else None
 

@@ -59,11 +59,22 @@ def print_study(
         InputError: if there is no run.
     """
     console.print(TableView(study_tables(records, against=against)[0]))
-    if cost is not None and cost.found:
-        console.print(TableView(looking_table(cost.found)))
-    elif cost is not None:
-        console.print(Text(cost.unknown, style="dim"))
+    if cost is not None:
+        print_cost(cost, console)
     _print_path(console, report)
+
+
+def print_cost(cost: Cost, console: Console) -> None:
+    """Print what looking at several runs costs, or why it is unknown.
+
+    Args:
+        cost: from `looking.known_cost`.
+        console: where to print.
+    """
+    if cost.found:
+        console.print(TableView(looking_table(cost.found)))
+    else:
+        console.print(Text(cost.unknown, style="dim"))
 
 
 def run_view(record: RunRecord) -> RenderableType:

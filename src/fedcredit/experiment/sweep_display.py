@@ -13,7 +13,7 @@ from rich.text import Text
 from fedcredit.experiment.spec import Experiment
 from fedcredit.experiment.spool import Outcome
 
-_SILENT = ("name", "results_dir", "ledger_dir")
+_SILENT = ("name", "results_dir", "ledger_dir", "tracking")
 
 
 class SweepDisplay:

@@ -77,8 +77,12 @@ def _on_host(
     table, labels = (np.asarray(values, dtype=np.float32) for values in (features, default))
     likely = likely_largest_batch(len(features), settings.sampling_probability)
     with _sums_on_host(network, parameters, likely, settings.clipping_norm, _loss(settings)) as (current, sum_of):
+
+        def gradient_sum(_: NDArray[Any], batch: NDArray[Any]) -> NDArray[Any]:
+            return sum_of(table, labels, batch)
+
         num_noise_draws = walk(
-            lambda _, batch: sum_of(table, labels, batch),
+            gradient_sum,
             current,
             current.astype(np.float64),
             optimiser.start(network.num_parameters),

@@ -40,6 +40,24 @@ def test_attributions_add_up_to_the_log_odds(activation: str, layer_norm: bool) 
     assert found.largest_gap <= 1e-6
 
 
+def test_attributions_of_a_wide_network_of_kinks_add_up() -> None:
+    network = DefaultNetwork(num_features=28, hidden=(64, 32), activation="relu")
+    parameters = _parameters(network)
+    features = np.random.default_rng(4).normal(size=(40, 28))
+    found = attribute(
+        features,
+        gradients=lambda rows: log_odds_and_gradients(network, parameters, rows),
+        background=np.zeros(28),
+        columns=[f"column {place}" for place in range(28)],
+    )
+    slow = np.zeros(28)
+    places = (np.arange(200_000) + 0.5) / 200_000
+    for part in np.array_split(places, 20):
+        slow += log_odds_and_gradients(network, parameters, part[:, None] * features[:1])[1].sum(axis=0) / 200_000
+    assert found.values[0] == pytest.approx(slow * features[0], abs=2e-3)
+    assert found.largest_gap <= 1e-6
+
+
 @pytest.mark.parametrize(("activation", "error"), [("tanh", 1e-6), ("relu", 2e-3)])
 def test_attributions_are_the_mean_gradient_on_the_way_step_by_step(activation: str, error: float) -> None:
     network = _network(activation)

@@ -150,6 +150,37 @@ def test_private_loans_are_never_shown_with_the_epsilon_of_a_run_alone(put: Put,
     assert main(["show", str(tmp_path / "tiny")]) == 2
 
 
+@pytest.mark.parametrize("output", ["table", "csv", "latex"])
+def test_a_comparison_says_what_one_run_and_all_of_them_cost(
+    output: str, put: Put, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [put(f"tiny/{name}", split_seed=seed) for name in "ab" for seed in (1, 2)]
+    (found,) = cost_of_looking(records, tmp_path)
+    assert main(["compare", str(tmp_path / "tiny"), "--output", output]) == 0
+    printed = capsys.readouterr()
+    told, other = (printed.out, printed.err) if output == "table" else (printed.err, printed.out)
+    assert found.one is not None
+    assert "The cost of looking" in told
+    assert epsilon_text(found.one.value) in told
+    assert epsilon_text(found.whole[1].value) in told
+    assert "The cost of looking" not in other
+
+
+def test_a_comparison_of_private_loans_is_refused_without_the_cost_of_all_runs(
+    put: Put, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {"kind": "csv", "path": "loans.csv", "schema_file": "gone.yaml"}
+    for name in "ab":
+        put(f"tiny/{name}", portfolio=own)
+    assert main(["compare", str(tmp_path / "tiny")]) == 0
+    assert "These loans are private" in " ".join(capsys.readouterr().out.split())
+    next((tmp_path / "tiny" / "b").rglob("*.jsonl")).unlink()
+    assert main(["compare", str(tmp_path / "tiny" / "a"), str(tmp_path / "tiny" / "b")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "is shown only with the epsilon of all its runs together" in printed.err
+
+
 def test_public_loans_without_ledgers_are_shown_with_what_is_missing(put: Put, tmp_path: Path) -> None:
     records = [put("tiny/a")]
     next((tmp_path / "tiny").rglob("*.jsonl")).unlink()

@@ -18,9 +18,8 @@ from fedcredit.cli import main
 from fedcredit.config import compose
 from fedcredit.errors import InputError
 from fedcredit.experiment import watch_view
-from fedcredit.experiment.files import RunFolder
+from fedcredit.experiment.files import RunFolder, experiment_yaml
 from fedcredit.experiment.owner import is_alive, owner_line
-from fedcredit.experiment.runner import experiment_yaml
 from fedcredit.experiment.spool import Spool
 from fedcredit.experiment.watched import Watch
 
@@ -119,6 +118,7 @@ def test_a_run_is_running_while_a_process_holds_its_folder(folder: Path) -> None
         (f"{platform.node()}:{NOBODY}", False), (f"{platform.node()}:0", False),
         (f"{platform.node()}:{10**40}", False), (f"{platform.node()}:-1", False),
     ],
+    ids=["own", "elsewhere", "empty", "no number", "ended", "zero", "huge", "negative"],
 )  # fmt: skip
 def test_an_owner_is_alive_or_on_another_machine(text: str, expected: bool, tmp_path: Path) -> None:
     (tmp_path / "owner").write_text(text)

@@ -20,6 +20,7 @@ NETWORKS = {
     "logistic": DefaultNetwork(num_features=5, hidden=()),
     "16-16 relu": DefaultNetwork(num_features=5, hidden=(16, 16), activation="relu"),
     "16-7-16 relu": DefaultNetwork(num_features=5, hidden=(16, 7, 16), activation="relu"),
+    "20-16-3 tanh": DefaultNetwork(num_features=5, hidden=(20, 16, 3)),
     "9-12 gelu": DefaultNetwork(num_features=5, hidden=(9, 12), activation="gelu"),
     "20 tanh": DefaultNetwork(num_features=5, hidden=(20,)),
 }

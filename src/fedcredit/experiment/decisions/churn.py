@@ -30,7 +30,7 @@ from fedcredit.experiment.record import RunRecord, read_record
 from fedcredit.experiment.review import attributions
 
 MOST_EXPLAINED = 200
-_CHANCE = ("seed", "results_dir", "runtime", "trainer", "evaluation")
+_CHANCE = ("seed", "results_dir", "runtime", "trainer", "tracking", "evaluation")
 
 
 @dataclass(frozen=True, kw_only=True)

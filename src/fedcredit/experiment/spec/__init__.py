@@ -51,6 +51,7 @@ from fedcredit.experiment.spec.strategies import (
     Strategy,
     TrimmedMean,
 )
+from fedcredit.experiment.spec.tracking import MlflowTracking, NoTracking, TensorboardTracking, Tracking
 from fedcredit.experiment.spec.training import (
     Adam,
     FixedSteps,
@@ -91,10 +92,12 @@ __all__ = [
     "MarketView",
     "Mean",
     "Median",
+    "MlflowTracking",
     "Months",
     "Name",
     "NaturalPartition",
     "Network",
+    "NoTracking",
     "NonNegative",
     "OutOfTimeSplit",
     "Part",
@@ -115,6 +118,8 @@ __all__ = [
     "Sgd",
     "Split",
     "Strategy",
+    "TensorboardTracking",
+    "Tracking",
     "Trainer",
     "Training",
     "TrimmedMean",
@@ -145,6 +150,7 @@ class Experiment(Part):
     evaluation: Evaluation = Evaluation()
     runtime: Runtime = InlineRuntime()
     trainer: Trainer = Trainer()
+    tracking: Tracking = NoTracking()
     results_dir: Annotated[str, Field(min_length=1)] = "results"
     ledger_dir: Annotated[str, Field(min_length=1)] | None = None
 

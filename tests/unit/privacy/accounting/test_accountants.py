@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from fedcredit.privacy.accounting import accountants
 from fedcredit.privacy.accounting.accountants import epsilon, epsilon_curve, pld_epsilon, quick_epsilon
-from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.accounting.events import Event, Events, GaussianSteps, MixtureGaussianSteps
 
 DELTA = 1e-5
 
@@ -19,6 +20,7 @@ def steps(rate: float, noise: float, count: int) -> GaussianSteps:
     return GaussianSteps(sampling_probability=rate, noise_multiplier=noise, num_steps=count)
 
 
+HALVES = math.log1p(4.0 * math.expm1(1.0))
 RUNNING_EXAMPLE = steps(0.043, 1.0, 460)
 
 
@@ -107,6 +109,69 @@ def test_grid_is_refined_until_it_no_longer_matters() -> None:
     assert bound.grid < 1e-4
     assert pld_epsilon(events, delta=DELTA, grid=1e-4) == pytest.approx(0.2139, abs=1e-4)
     assert bound.value == pytest.approx(0.2095, rel=0.002)
+
+
+def prices_by_grid(monkeypatch: pytest.MonkeyPatch, price: Callable[[float], float]) -> list[float]:
+    """Put a price of its grid alone in the place of the real one, on a finest grid of 1; give the grids it is asked."""
+    asked = []
+
+    def priced(events: Events, *, delta: float, grid: float) -> float:
+        asked.append(grid)
+        return price(grid)
+
+    monkeypatch.setattr(accountants, "finest_grid", lambda events: 1.0)
+    monkeypatch.setattr(accountants, "pld_epsilon", priced)
+    return asked
+
+
+def test_a_price_that_never_settles_is_refined_by_halves_down_to_the_finest_grid_and_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = prices_by_grid(monkeypatch, lambda grid: grid)
+    assert accountants._refined_pld((RUNNING_EXAMPLE,), DELTA, 8.0) == (1.0, 1.0)
+    assert asked == [80.0, 8.0, 4.0, 2.0, 1.0]
+    assert accountants._refined_pld((RUNNING_EXAMPLE,), DELTA, 3.0) == (1.5, 1.5)
+    assert accountants._refined_pld((RUNNING_EXAMPLE,), DELTA, 0.1) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(("coarse", "grid"), [(201.0, 8.0), (199.0, 8.0), (200.0, 8.0), (201.1, 4.0), (198.9, 4.0)])
+def test_a_price_is_settled_where_a_finer_grid_moves_it_by_half_a_percent_or_less(
+    monkeypatch: pytest.MonkeyPatch, coarse: float, grid: float
+) -> None:
+    prices_by_grid(monkeypatch, lambda grid: coarse if grid > 8.0 else 200.0)
+    assert accountants._refined_pld((RUNNING_EXAMPLE,), DELTA, 8.0) == (200.0, grid)
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    # At noise 0.1 (a tenth of a row's clipping norm) a loss has variance 100 and a step reaches 50 + 100 = 150.
+    [
+        ([(1.0, 0.1, 1, 1)], 150 / 2**21),  # more than (20 * 10 + 150) / 2**23
+        ([(1.0, 0.1, 100, 1)], (20 * 100 + 150) / 2**23),
+        ([(1.0, 0.1, 99, 1), (1.0, 0.1, 1, 1)], (20 * 100 + 150) / 2**23),
+        ([(1.0, 1.0, 10_000 - 400, 1), (1.0, 0.5, 100, 1)], (20 * 100 + 22) / 2**23),
+        ([(1.0, 0.04, 1, 1)], 562.5 / 2**21),  # variance 625, a step reaches 312.5 + 250
+        ([(1.0, 0.04, 16, 1)], (20 * 100 + 562.5) / 2**23),
+        # sampled by half, at 1 / sigma^2 = w = ln(1 + 4 (e - 1)) the variance ln(1 + (exp(w) - 1) / 4) is 1
+        ([(0.5, HALVES**-0.5, 10_000, 1)], (20 * 100 + 0.5 * HALVES + 10.0 * HALVES**0.5) / 2**23),
+        ([(0.5, 520**-0.5, 100, 1)], (20 * 52_000**0.5 + 260 + 10 * 520**0.5) / 2**23),  # w itself from 500 on
+        ([(0.25, 0.2, 1, 2)], 150 / 2**21),
+        ([(0.25, 0.4, 1, 4)], 150 / 2**21),
+        ([(0.25, 0.8, 1, 8)], 2 * 150 / 2**21),
+        ([(0.25, 8.0, 1, 8), (1.0, 0.1, 1, 1)], 2 * 150 / 2**21),
+    ],
+)
+def test_the_finest_grid_has_2_23_points_for_a_run_and_2_21_for_a_step_fewer_with_more_than_four_rows(
+    events: list[tuple[float, float, int, int]], expected: float
+) -> None:
+    found = accountants.finest_grid(tuple(steps_of_rows(*event) for event in events))
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def steps_of_rows(rate: float, noise: float, count: int, rows: int) -> Event:
+    if rows == 1:
+        return steps(rate, noise, count)
+    return MixtureGaussianSteps(sampling_probability=rate, noise_multiplier=noise, num_steps=count, max_rows=rows)
 
 
 def test_renyi_alone_counts_where_rounding_in_the_transform_would_show() -> None:

@@ -121,6 +121,16 @@ def test_mixture_of_one_row_by_its_own_arithmetic_is_the_sampled_gaussian() -> N
     assert np.all(found <= np.asarray(accountant.rdp) * (1.0 + 1e-6) + 1e-8)
 
 
+@pytest.mark.parametrize("sigma", [0.6, 1.0, 5.0])
+def test_the_place_of_a_loss_has_that_loss_however_coarse_the_table_that_the_search_begins_with(sigma: float) -> None:
+    chances, _ = mixture.shifts(steps(0.1, sigma, 1, 3))
+    table = np.linspace(-10.0 * sigma, 3.0 + 10.0 * sigma, 5)
+    levels = mixture._loss(table, chances, sigma)[0]
+    wanted = np.linspace(levels[0], levels[-1], 401)
+    places = mixture._places(wanted, table, levels, chances, sigma)
+    assert mixture._loss(places, chances, sigma)[0] == pytest.approx(wanted, rel=1e-12, abs=1e-12)
+
+
 def test_divergence_of_order_two_has_a_closed_form() -> None:
     for event in (steps(0.043, 1.0, 1, 2), steps(0.25, 17.0, 1, 12), steps(0.9, 2.0, 1, 5)):
         assert mixture.renyi(event, [2.0])[0] == pytest.approx(mixture.log_second_moment(event), rel=1e-6, abs=2e-9)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fedcredit.privacy.accounting.accountants import PrivacyLosses
 from fedcredit.privacy.accounting.events import GaussianSteps
+from fedcredit.privacy.auditing import tradeoff
 from fedcredit.privacy.auditing.bounds import (
     clopper_pearson,
     fdp_refuted,
@@ -50,6 +52,14 @@ def test_trade_off_curve_of_one_gaussian_is_the_closed_form() -> None:
     exact = stats.norm.cdf(stats.norm.ppf(RATES) - 1.0)
     assert np.all(found <= exact + 1e-9), "an upper bound on any test"
     assert np.all(found >= exact - 2e-3)
+
+
+def test_the_boundary_of_three_losses_is_that_of_their_likelihood_ratio_tests_and_power_rises_strictly() -> None:
+    losses = PrivacyLosses(losses=np.log([0.5, 1.0, 2.0]), probabilities=np.array([0.125, 0.25, 0.5]), infinite=0.125)
+    alarm, power = tradeoff._boundary(losses)
+    assert alarm == pytest.approx([0.0, 0.25, 0.5, 0.75, 1.0], rel=1e-12)
+    assert power == pytest.approx([0.125, 0.625, 0.875, 1.0, 1.0], rel=1e-12)
+    assert np.all(np.diff(power) > 0.0)
 
 
 def test_curve_is_convex_and_symmetric_where_the_losses_of_the_two_directions_are_not() -> None:
