@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -104,6 +106,22 @@ def test_exit_codes() -> None:
     assert guarded(lambda: 2) == 2
     assert guarded(lambda: raising(InputError("x"))) == 2
     assert guarded(lambda: raising(KeyboardInterrupt())) == 130
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_path_that_may_not_be_used_is_named_in_one_message(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: raising(OSError(number, os.strerror(number), "results/ledger"))) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"error: results/ledger: {os.strerror(number)}; ")
+    assert shown.count("\n") == 1
+    assert "traceback" not in shown
+
+
+def test_another_error_of_the_system_is_still_one_of_our_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: raising(OSError(errno.EIO, "Input/output error", "x"))) == 1
+    kept = Path(capsys.readouterr().err.split()[-1])
+    assert "Input/output error" in kept.read_text(encoding="utf-8")
+    kept.unlink()
 
 
 def test_cfg_job_prints_the_experiment_and_runs_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

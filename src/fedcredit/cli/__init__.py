@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fedcredit.experiment.sweep import Launcher, SweepResult
 
 _RESUME = {"--resume": True, "--no-resume": False}
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _BY_HELP = "kind, lender, level, vertical: against the true PD; rival: at equal epsilon; rare: few defaults; ring"
 
 
@@ -104,6 +106,10 @@ def guarded(command: Callable[[], object]) -> int:
         typer.echo("interrupted; a started run goes on from its last kept round when it is asked for again", err=True)
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NOT_ALLOWED and error.filename is not None:
+            told = f"{error.filename}: {error.strerror}; name a path you may use, or change its permissions"
+            typer.echo(f"error: {told}", err=True)
+            return MISTAKE
         typer.echo(crash_message(error), err=True)
         return FAILED
     return code if isinstance(code, int) else DONE

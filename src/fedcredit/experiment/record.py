@@ -173,6 +173,8 @@ def read_record(path: Path) -> RunRecord:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not a text file; name the results folder of a finished run") from error
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}); change its permissions") from error
     return record_from_json(text, source=str(file))
 
 
@@ -238,7 +240,8 @@ def readable_records(places: Sequence[Path]) -> tuple[list[tuple[Path, RunRecord
             found.append((place, read_record(place)))
         except InputError as error:
             if len(places) == 1:
-                raise InputError(f"{error}; {remedy(place)}") from error
+                told = str(error) if isinstance(error.__cause__, OSError) else f"{error}; {remedy(place)}"
+                raise InputError(told) from error
             warnings.append(f"{place / RECORD_FILE} cannot be read and is left out; {remedy(place)}")
     if not found:
         raise InputError(f"none of {len(places)} records can be read; {remedy(places[0])}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from fedcredit.experiment.record import (
     RunRecord,
     as_json,
     read_record,
+    readable_records,
     record_from_json,
     record_to_json,
     to_jsonable,
@@ -143,3 +145,19 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 def _bare(made_up: MakeRecord) -> RunRecord:
     return made_up(lenders=("a",), references=(), own_intercept=False, num_rounds=1)
+
+
+def test_a_record_that_may_not_be_read_is_said_to_be_so_and_not_to_be_damaged(
+    made_up: MakeRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused by the reading itself, since who runs the tests may be allowed to read every file."""
+    write_record(made_up(), tmp_path)
+
+    def refused(path: Path, *_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(InputError) as told:
+        readable_records([tmp_path])
+    assert "record.json cannot be read (Permission denied); change its permissions" in str(told.value)
+    assert "restore" not in str(told.value)

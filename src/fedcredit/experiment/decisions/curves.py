@@ -12,7 +12,8 @@ from fedcredit.credit.concentration import LossDistribution, stressed_pd
 from fedcredit.credit.lending import LendingPolicy
 from fedcredit.credit.loans import Floats
 
-APPROVAL_RATES = tuple(round(0.5 + 0.025 * step, 4) for step in range(21))
+_STEPS = 40
+APPROVAL_RATES = tuple(step / _STEPS for step in range(_STEPS // 2, _STEPS + 1))
 EXCEEDED = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002, 0.0001)
 _LEAST_PD, _MOST_PD = 1e-6, 0.999
 
@@ -31,7 +32,7 @@ class ProfitCurve:
 
     Attributes:
         model: whose ranking it is.
-        points: approval rates rising.
+        points: approval rates rising to all, from a half or from what the cut-off approves, if that is fewer.
         at_cut_off: what the profit cut-off approves and earns.
         is_true: whether profit is expected at the true PD; else it is as outcomes went.
     """
@@ -83,10 +84,13 @@ def profit_curve(
     def point(num: int) -> ProfitPoint:
         return ProfitPoint(approval_rate=num / pd.size, profit_per_100_asked=100.0 * float(earned[num]) / asked)
 
+    num_below = int(np.count_nonzero(pd < terms.break_even_pd))
+    fewer = [step / _STEPS for step in range(_STEPS // 2) if (step + 1) * pd.size > num_below * _STEPS]
+    nums = [round(rate * pd.size) for rate in (*fewer, *APPROVAL_RATES)]
     return ProfitCurve(
         model=model,
-        points=tuple(point(round(rate * pd.size)) for rate in APPROVAL_RATES),
-        at_cut_off=point(int(np.count_nonzero(pd < terms.break_even_pd))),
+        points=tuple(point(num) for num in nums),
+        at_cut_off=point(num_below),
         is_true=is_true,
     )
 

@@ -23,13 +23,25 @@ def test_a_point_of_the_profit_curve_is_what_approving_so_many_earns(seed: int) 
     curve = profit_curve("shared", pd, default.astype(float), amount, terms=TERMS, is_true=False)
     assert curve is not None
     points = [
-        (CutOff(by="approval_rate", target=rate), p) for rate, p in zip(APPROVAL_RATES, curve.points, strict=True)
+        (CutOff(by="approval_rate", target=rate), p)
+        for rate, p in zip(APPROVAL_RATES, curve.points[-len(APPROVAL_RATES) :], strict=True)
     ]
     for policy, point in [*points, (CutOff(terms=TERMS), curve.at_cut_off)]:
         accepted = accept(pd, policy)
         told = approve(pd, default, amount, accepted=accepted, terms=TERMS)
         assert point.approval_rate == pytest.approx(told.approval_rate)
         assert point.profit_per_100_asked == pytest.approx(100.0 * told.profit_amount / amount.sum())
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.02, 0.9))
+def test_the_curve_reaches_its_own_cut_off_however_few_it_approves(seed: int, highest: float) -> None:
+    pd = np.random.default_rng(seed).uniform(0.0, highest, 300)
+    curve = profit_curve("shared", pd, pd, np.ones(300), terms=TERMS, is_true=False)
+    assert curve is not None
+    rates = [point.approval_rate for point in curve.points]
+    assert rates[0] <= max(curve.at_cut_off.approval_rate, 0.0)
+    assert rates == sorted(rates)
+    assert max(np.diff(rates)) <= 0.03
 
 
 def test_the_true_pd_earns_most_where_its_own_cut_off_is() -> None:
