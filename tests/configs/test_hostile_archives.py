@@ -19,8 +19,8 @@ from fedcredit.cli import main
 from fedcredit.config import compose
 from fedcredit.errors import InputError
 from fedcredit.experiment import reproduce as reproducing
+from fedcredit.experiment.files import experiment_yaml
 from fedcredit.experiment.reproduce import saved_experiment, saved_runs
-from fedcredit.experiment.runner import experiment_yaml
 
 GOOD = experiment_yaml(compose("taiwan/loan_level"))
 

@@ -13,9 +13,8 @@ from fedcredit.cli import main
 from fedcredit.config import compose
 from fedcredit.data.tables import data_checksum
 from fedcredit.errors import InputError
-from fedcredit.experiment import runner
 from fedcredit.experiment.deployed import KEY_FILE, dataset_ledger_path, ledger_folder, open_accounts
-from fedcredit.experiment.files import run_folder
+from fedcredit.experiment.files import experiment_yaml, run_folder
 from fedcredit.experiment.prepare import lenders, prepare
 from fedcredit.experiment.record import RunRecord
 from fedcredit.experiment.runner import run
@@ -60,7 +59,7 @@ def test_runs_add_up_on_the_same_loans_and_no_two_share_their_noise(
     first = experiment_in(tmp_path / "a")
     one = run(first, progress=False, report=False)
     assert one.mode == "deployed"
-    assert any("no other run of mode deployed has used these loans" in line for line in one.statement_lines)
+    assert any("no other run of mode deployed has used exactly these loans" in line for line in one.statement_lines)
     second = experiment_in(tmp_path / "b", "seed=2")
     other = run(second, progress=False, report=False)
     assert any("all 2 runs of mode deployed on these loans together" in line for line in other.statement_lines)
@@ -219,4 +218,4 @@ def test_simulated_runs_keep_their_fingerprint_whatever_folder_the_ledgers_have(
         compose(None, ["portfolio=german", "partition=iid", f"ledger_dir={folder}"]) for folder in ("null", tmp_path)
     )
     assert fingerprint(one, data_checksum="x") == fingerprint(other, data_checksum="x")
-    assert runner.experiment_yaml(one) != runner.experiment_yaml(other)
+    assert experiment_yaml(one) != experiment_yaml(other)

@@ -262,6 +262,7 @@ def test_bad_options_lose_nothing_that_was_there(
         ("--out", str(new), "--force"): "is what is read",
         ("--out", str(folder / "rounds.parquet"), "--force"): "in the results folder",
         ("--reasons", "-1"): "reasons is -1",
+        ("--reasons", "999"): "reasons is 999; allowed is 0 to ",
         ("--lender", "nobody"): "is none of this run",
     }
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

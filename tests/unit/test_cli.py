@@ -25,6 +25,37 @@ def test_help_names_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["score", "--help"], "a finished run's folder"),
+        (["show", "--help"], "or a run's own folder"),
+        (["ledger", "verify", "--help"], "or a ledger file"),
+        (["plan", "--help"], "an experiment and overrides"),
+    ],
+)
+def test_help_of_a_verb_says_what_its_arguments_are(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 0
+    assert said in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("arguments", [[], ["study"]])
+def test_a_group_without_a_verb_shows_its_help_and_no_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert "Usage: fedcredit" in shown.out + shown.err
+    assert "error" not in shown.err
+
+
+def test_a_mistyped_verb_is_met_with_one_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rnu"]) == 2
+    assert capsys.readouterr().err.count("Did you mean 'run'") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
         (["nope"], "nope"),
         (["show"], "FOLDER"),
         (["data", "nope"], "nope"),
@@ -35,6 +66,8 @@ def test_help_names_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "strategy=nope"], "fedprox"),
         (["run", "strateg=fedavg"], "nearest valid key: strategy"),
         (["run", "experiments=taiwan/nope"], "taiwan/loan_level"),
+        (["run", "experiments=taiwan/loan_lvl"], "nearest: taiwan/loan_level;"),
+        (["plan", "privacy_budget/epsilon_1"], "nearest: privacy_budgets/epsilon_1;"),
         (["run", "-m", "experiments=nope/*"], "taiwan/loan_level"),
         (["run", "-m", "seed=1,-2"], "seed is -2"),
         (["run", "--config-dir", "/does/not/exist"], "/does/not/exist"),
@@ -125,3 +158,26 @@ def test_the_package_names_what_a_notebook_needs() -> None:
     assert fedcredit.InputError is InputError
     with pytest.raises(InputError, match="taiwan/loan_level"):
         fedcredit.run("taiwan/nope")
+
+
+@pytest.mark.parametrize("verb", [["show"], ["decide"], ["price"], ["compare"], ["passport"]])
+def test_a_file_in_place_of_a_results_folder_is_called_one(
+    verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "loans.csv"
+    table.write_text("a,b\n1,2\n", encoding="utf-8")
+    assert main([*verb, str(table)]) == 2
+    shown = capsys.readouterr().err
+    assert f"error: {table} is a file; name the results folder of a finished run" in shown
+    assert "record.json" not in shown
+
+
+@pytest.mark.parametrize("verb", ["show", "decide", "price", "compare", "passport"])
+def test_a_folder_of_a_run_that_has_not_finished_is_called_one(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = tmp_path / "study" / "arm" / "abc" / "inline-compiled"
+    begun.mkdir(parents=True)
+    (begun / "experiment.yaml").write_text("name: study/arm\n", encoding="utf-8")
+    assert main([verb, str(tmp_path)]) == 2
+    assert f"{tmp_path} holds no run that has finished; run its experiment again" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import click
 import typer
 
 from fedcredit.cli import attacking, deciding, ledgers, reproducing, studies, tables, tuning, using, watching
+from fedcredit.cli.argument_help import with_argument_help
 from fedcredit.cli.words import DONE, FAILED, INTERRUPTED, MISTAKE, composed, console
 from fedcredit.collecting import seldom_collected
 from fedcredit.errors import InputError, RunFailedError, crash_message
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0 done, 1 failed, 2 a mistake the user can mend, 130 interrupted.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    command = typer.main.get_command(app)
+    command = with_argument_help(typer.main.get_command(app))
     with seldom_collected():
         return guarded(lambda: command.main(args=given, prog_name="fedcredit", standalone_mode=False))
 
@@ -96,7 +97,8 @@ def guarded(command: Callable[[], object]) -> int:
         typer.echo(f"error: {error}", err=True)
         return FAILED
     except click.ClickException as error:
-        typer.echo(f"error: {error.format_message()} (fedcredit --help lists the verbs)", err=True)
+        if message := _said_once(error.format_message()):  # empty where the help was printed instead
+            typer.echo(f"error: {message} (fedcredit --help lists the verbs)", err=True)
         return MISTAKE
     except (KeyboardInterrupt, click.Abort):
         typer.echo("interrupted; a started run goes on from its last kept round when it is asked for again", err=True)
@@ -105,6 +107,12 @@ def guarded(command: Callable[[], object]) -> int:
         typer.echo(crash_message(error), err=True)
         return FAILED
     return code if isinstance(code, int) else DONE
+
+
+def _said_once(message: str) -> str:
+    """Leave out the suggestion that typer and click both add, word for word."""
+    said, mark, suggestion = message.rpartition("Did you mean")
+    return said.rstrip() if mark and said.rstrip().endswith(mark + suggestion) else message
 
 
 @app.command(
@@ -122,7 +130,7 @@ def run(context: typer.Context) -> int:
     return DONE if code is None else code
 
 
-@app.command(help="Say what a run would promise and cost, without training: [experiments=]<study>/<arm> key=value ...")
+@app.command(help="Say what a run would promise and cost, without training: <study>/<arm> key=value ...")
 def plan(
     words: Annotated[list[str] | None, typer.Argument(help="an experiment and overrides, as for run")] = None,
     num_loans: Annotated[

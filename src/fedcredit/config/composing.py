@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -129,7 +130,9 @@ def _with_experiments(line: str, names: Sequence[str]) -> str:
     chosen = [name.strip() for name in value.split(",")] if "(" not in value else []
     for name in chosen:
         if name != "null" and not fnmatch.filter(names, name):
-            raise InputError(f"experiments={name}: there is no such experiment; there are {', '.join(names)}")
+            close = difflib.get_close_matches(name, names, n=1)
+            nearest = f"nearest: {close[0]}; " if close else ""
+            raise InputError(f"experiments={name}: there is no such experiment; {nearest}there are {', '.join(names)}")
     known = [match for name in chosen for match in (fnmatch.filter(names, name) or [name])]
     return f"experiments={','.join(known) if chosen else value}"
 

@@ -16,6 +16,7 @@ from fedcredit.experiment.record import RunRecord
 _SEEDS = ("seed", "split_seed")
 _MARKET_SEED = "portfolio.market_seed"
 _NOT_MEANING = ("name", "runtime", "trainer", "results_dir", "ledger_dir", "tracking")
+_AS_TYPED = {"Infinity": "inf", "-Infinity": "-inf"}
 Key = tuple[tuple[str, str], ...]
 
 
@@ -46,6 +47,29 @@ def arm_labels(records: Sequence[RunRecord]) -> list[str]:
         told += [f"{path}={value}" for path, value in how if path in ways[record.fingerprint]]
         labels.append(" ".join([record.name, *told]))
     return labels
+
+
+def telling_apart(experiments: Sequence[Mapping[str, object]]) -> list[str]:
+    """Say what tells the experiments of each name apart, beside their seed and split seed.
+
+    Args:
+        experiments: as ``experiment.yaml`` keeps them.
+
+    Returns:
+        One text per experiment, in their order: ``"privacy.target_epsilon=2.0"``, and empty where nothing differs.
+    """
+    left_out = ("name", "results_dir", "ledger_dir", *_SEEDS)
+    meant = [{key: value for key, value in told.items() if key not in left_out} for told in experiments]
+    keys = [tuple(_leaves(told, "")) for told in meant]
+    names = [told.get("name") for told in experiments]
+    differing = {
+        name: _differing([key for key, other in zip(keys, names, strict=True) if other == name])
+        for name in dict.fromkeys(names)
+    }
+    return [
+        " ".join(f"{path}={value}" for path, value in key if path in differing[name])
+        for key, name in zip(keys, names, strict=True)
+    ]
 
 
 def split_of(record: RunRecord) -> tuple[int, int, int]:
@@ -90,4 +114,5 @@ def _leaves(value: object, path: str) -> Iterator[tuple[str, str]]:
         for key, item in value.items():
             yield from _leaves(item, f"{path}.{key}" if path else str(key))
     else:
-        yield path, value if isinstance(value, str) else json.dumps(value)
+        text = value if isinstance(value, str) else json.dumps(value)
+        yield path, _AS_TYPED.get(text, text)

@@ -26,7 +26,7 @@ from fedcredit.data.quantiles import (
     with_ranges,
 )
 from fedcredit.experiment.charged_plan import charged_event, charged_noise
-from fedcredit.experiment.files import run_folder
+from fedcredit.experiment.files import EXPERIMENT_FILE, experiment_yaml, run_folder
 from fedcredit.experiment.ledger_heads import kept_heads
 from fedcredit.experiment.run_ledgers import open_run_ledgers
 from fedcredit.experiment.spec import Encoding, Experiment
@@ -75,6 +75,8 @@ def with_charged_ranges(
 def charging(experiment: Experiment, lenders: Sequence[str], *, fingerprint: str) -> Iterator[None]:
     """Charge the release of each lender's histograms to the ledgers of a run: all intents before, all commits after.
 
+    The experiment is written beside them first: whoever adds up what was spent finds by it which loans they are about.
+
     Args:
         experiment: the experiment, with ranges to be found.
         lenders: the lenders' names.
@@ -93,6 +95,7 @@ def charging(experiment: Experiment, lenders: Sequence[str], *, fingerprint: str
         return
     entry = _release(experiment, fingerprint)
     with folder.locked(), ExitStack() as stack:
+        folder.write_text(EXPERIMENT_FILE, experiment_yaml(experiment))
         heads = kept_heads(folder.path)
         opened = open_run_ledgers(experiment, lenders, fingerprint=fingerprint, folder=folder.path, heads=heads)
         for ledger in opened.values():

@@ -24,7 +24,7 @@ from fedcredit.errors import InputError
 from fedcredit.experiment.spec import Experiment
 from fedcredit.experiment.wording import epsilon_text
 from fedcredit.privacy.accounting.dataset_ledger import DatasetLedger
-from fedcredit.privacy.accounting.ledger import ledger_path
+from fedcredit.privacy.accounting.ledger import ledger_path, read_ledger
 from fedcredit.privacy.accounting.run_ledger import RunAccount
 from fedcredit.privacy.accounting.statement import worst_epsilon
 
@@ -167,9 +167,29 @@ def dataset_lines(accounts: Mapping[str, RunAccount], *, delta: float) -> list[s
         f"all {len(runs)} runs of mode deployed on these loans together, crashed ones too: epsilon "
         f"{epsilon_text(total)} for a borrower with one loan at one lender, at delta {delta:g}"
         if len(runs) > 1
-        else f"no other run of mode deployed has used these loans; with every attempt of this one: epsilon "
-        f"{epsilon_text(total)} at delta {delta:g}"
+        else f"no other run of mode deployed has used exactly these loans; with every attempt of this one: epsilon "
+        f"{epsilon_text(total)} at delta {delta:g}",
+        *_other_tables(accounts, delta),
     ]
+
+
+def _other_tables(accounts: Mapping[str, RunAccount], delta: float) -> list[str]:
+    """Tell of the same lenders' ledgers of other loans: a table with one loan more or less has its own."""
+    paths = {name: account.dataset.path for name, account in accounts.items()}
+    others = {name: sorted({*path.parent.parent.glob(f"*/{path.name}")} - {path}) for name, path in paths.items()}
+    count = sum(map(len, others.values()))
+    if not count:
+        return []
+    beside = f"{count} more ledger{'s' * (count > 1)} of the same lenders, of other versions of their tables"
+    try:
+        spent = {
+            name: (*accounts[name].dataset.events(), *(event for path in own for event in read_ledger(path).events()))
+            for name, own in others.items()
+        }
+    except InputError:
+        return [f"{beside}, and one of them cannot be read: a loan that was in those too has spent more than is said"]
+    total = epsilon_text(worst_epsilon(spent, delta=delta).value)
+    return [f"{beside}; for a loan that was in all of them: epsilon {total} at one lender, at delta {delta:g}"]
 
 
 def withheld(experiment: Experiment) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Epsilon as rounds go by, for a borrower at one, two and three lenders, read from a run's ledgers."""
+"""Epsilon as rounds go by, ranges before them included, for a borrower at one, two and three lenders, from ledgers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fedcredit.privacy.accounting.accountants import quick_epsilon
 from fedcredit.privacy.accounting.book import charges
 from fedcredit.privacy.accounting.events import Event, Events, merge, several_rows
 from fedcredit.privacy.accounting.ledger import LedgerContent
-from fedcredit.privacy.accounting.releases import FEDERATION
+from fedcredit.privacy.accounting.releases import AS_ROUNDS_GO_BY
 from fedcredit.privacy.accounting.statement import OVERLAPS
 
 _NUM_POINTS = 20
@@ -47,7 +47,7 @@ def spending_of(record: RunRecord, folder: Path) -> Spending | None:
     if statement is None or record.mode != "simulated":
         return None
     per_lender = [_by_round(ledger) for ledger in read_ledgers(files_of_a_record(folder, record))]
-    rounds = sorted({number for spent in per_lender for number in spent})
+    rounds = sorted({number for spent in per_lender for number in spent if number > 0})
     shown = rounds[:: -(-len(rounds) // _NUM_POINTS)] if rounds else []
     shown += [] if shown[-1:] == rounds[-1:] else rounds[-1:]
     totals = {last: [_until(spent, last) for spent in per_lender] for last in shown}
@@ -77,9 +77,9 @@ def _price(ledgers: Sequence[Events], chosen: Iterable[int], count: int, delta: 
 
 def _by_round(ledger: LedgerContent) -> dict[int, list[Event]]:
     found: dict[int, list[Event]] = defaultdict(list)
-    for number in sorted({entry.release.server_round for entry in ledger.entries}):
-        entries = (entry for entry in ledger.entries if entry.release.server_round == number)
-        found[number] = list(charges(entries, FEDERATION))
+    told = [entry for entry in ledger.entries if entry.release.name in AS_ROUNDS_GO_BY]
+    for number in sorted({entry.release.server_round for entry in told}):
+        found[number] = list(charges((entry for entry in told if entry.release.server_round == number), None))
     return {number: events for number, events in found.items() if events}
 
 

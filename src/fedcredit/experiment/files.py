@@ -22,7 +22,7 @@ from fedcredit.errors import InputError
 from fedcredit.experiment.owner import owner_line
 from fedcredit.experiment.spec import Experiment
 
-LOCK_FILE = ".lock"
+EXPERIMENT_FILE, LOCK_FILE = "experiment.yaml", ".lock"
 _DIGITS = 16
 
 
@@ -147,3 +147,18 @@ def run_folder(experiment: Experiment, fingerprint: str) -> RunFolder:
     device = "" if experiment.trainer.device == "cpu" else f"-{experiment.trainer.device}"
     runtime = f"{experiment.runtime.kind}-{experiment.trainer.kind}{device}"
     return RunFolder(path=Path(experiment.results_dir) / study / arm / fingerprint[:_DIGITS] / runtime)
+
+
+def experiment_yaml(experiment: Experiment) -> str:
+    """Write an experiment as the yaml that reads back to it.
+
+    Args:
+        experiment: the experiment, fully resolved.
+
+    Returns:
+        Block-style yaml.
+    """
+    import yaml
+
+    text: str = yaml.safe_dump(experiment.model_dump(mode="python"), sort_keys=False, default_flow_style=False)
+    return text

@@ -38,11 +38,14 @@ _NOT_COVERED_IN = {
         "figures on validation and test {unit}s{others}{own} and the counts behind borrower keys: this simulation "
         "reads them in the clear, and in a deployment they would not leave a lender",
         "somebody who has the seed: noise of a simulated run can be drawn again with it",
+        "the same experiment by a second trainer or machine: its releases carry the same noise and differ by rounding "
+        "that no noise hides, so one of them may be shown, not both",
         "floating-point noise: sums are arranged so that rounding stays within the clipping norm; how noise itself is "
         "rounded is not analysed",
     ),
     "deployed": (
-        "{unit}s that were added to a table or dealt to a lender of another name since: they begin another ledger",
+        "other versions of a table and lenders of another name: one {unit} more or less begins another ledger, and "
+        "what those hold of the same {unit}s is told beside the total only where they lie in the same folder",
         "floating-point noise: sums and noise are rounded to a public grid inside the clip margin and each normal is "
         "the sum of four, which is a mitigation and not a proof",
         "time: how long a lender takes to answer depends on its batches",

@@ -22,8 +22,8 @@ from fedcredit.privacy.plan import SERVER
 
 Ledgers = Mapping[str, RunLedger]
 _NOTHING_ELSE = (
-    "nothing else about private loans leaves a lender; runs of other modes, and loans that were added to a table or "
-    "dealt to a lender of another name, are not in that total"
+    "nothing else about private loans leaves a lender; runs of other modes, and of a lender of another name, are in no "
+    "total here"
 )
 
 

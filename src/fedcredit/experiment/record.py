@@ -205,8 +205,14 @@ def record_folders(folders: Sequence[Path]) -> list[Path]:
     """
     found: set[Path] = set()
     for folder in folders:
+        if folder.is_file() and folder.name != RECORD_FILE:
+            raise InputError(f"{folder} is a file; name the results folder of a finished run")
         files = [folder] if folder.is_file() else sorted(folder.rglob(RECORD_FILE))
         if not files:
+            if next(folder.rglob("experiment.yaml"), None) is not None:
+                raise InputError(
+                    f"{folder} holds no run that has finished; run its experiment again, which goes on with what began"
+                )
             raise InputError(
                 f"there is no {RECORD_FILE} in or below {folder}; name the results folder of a finished run"
             )

@@ -20,7 +20,7 @@ from fedcredit.experiment.charged_ranges import charging
 from fedcredit.experiment.deployed import DEPLOYED, open_accounts, withheld
 from fedcredit.experiment.display import RunDisplay
 from fedcredit.experiment.environment import environment
-from fedcredit.experiment.files import RunFolder, run_folder
+from fedcredit.experiment.files import EXPERIMENT_FILE, RunFolder, experiment_yaml, run_folder
 from fedcredit.experiment.ledger_heads import current_heads, kept_heads, with_heads
 from fedcredit.experiment.measure import Measured, measure, nothing_measured
 from fedcredit.experiment.prepare import Prepared, lenders, open_ledgers, prepare, server_noise
@@ -37,8 +37,9 @@ from fedcredit.federation.server import FederationResult, RoundRecord, federate
 from fedcredit.federation.snapshot import Snapshot
 from fedcredit.model.network import to_arrays
 from fedcredit.privacy.accounting.accountants import quick_epsilon
+from fedcredit.privacy.accounting.events import merge
 from fedcredit.privacy.accounting.ledger import PrivacyLedger
-from fedcredit.privacy.accounting.releases import FEDERATION
+from fedcredit.privacy.accounting.releases import AS_ROUNDS_GO_BY
 from fedcredit.privacy.accounting.run_ledger import RunLedger
 from fedcredit.privacy.accounting.statement_wording import statement_lines
 from fedcredit.training.trainers import computed_by, trainer
@@ -138,23 +139,8 @@ def _read_back(folder: RunFolder, *, report: bool) -> RunRecord:
 
 
 def _begin(folder: RunFolder, prepared: Prepared) -> None:
-    folder.write_text("experiment.yaml", experiment_yaml(prepared.experiment))
+    folder.write_text(EXPERIMENT_FILE, experiment_yaml(prepared.experiment))
     folder.start_rounds()
-
-
-def experiment_yaml(experiment: Experiment) -> str:
-    """Write an experiment as the yaml that reads back to it.
-
-    Args:
-        experiment: the experiment, fully resolved.
-
-    Returns:
-        Block-style yaml.
-    """
-    import yaml
-
-    text: str = yaml.safe_dump(experiment.model_dump(mode="python"), sort_keys=False, default_flow_style=False)
-    return text
 
 
 def _train(
@@ -219,9 +205,15 @@ def _federation(
 
 
 def _spent(prepared: Prepared, ledgers: Ledgers, server_round: int) -> float | None:
-    """Price what the ledgers say of the rounds so far, for the worst-off lender, by the quick upper bound."""
+    """Price what the ledgers say of the rounds so far, and of the ranges before them, by the quick upper bound.
+
+    It is that of the worst-off lender.
+    """
     delta = prepared.experiment.privacy.target_delta
-    spent = [ledger.events(FEDERATION, through_round=server_round) for ledger in ledgers.values()]
+    spent = [
+        merge(event for name in AS_ROUNDS_GO_BY for event in ledger.events(name, through_round=server_round))
+        for ledger in ledgers.values()
+    ]
     bounds = [quick_epsilon(events, delta=delta).value for events in spent]
     return max(bounds) if bounds else None
 

@@ -88,7 +88,7 @@ def score(
         model: a finished run's model.
         table: the loans, one a row; columns that the encoding does not read may be missing.
         level: what is added to the logits; nothing by default.
-        num_reasons: columns a loan that count against it, at least 0; they cost more than the scores.
+        num_reasons: columns a loan that count against it, from 0 to all columns; they cost more than the scores.
         chunk: loans that are encoded at once, at least 1; it decides memory and no bit of pd and points.
         progress: told the stage, the loans done and the loans there are.
 
@@ -96,10 +96,11 @@ def score(
         The scores.
 
     Raises:
-        InputError: all problems of the table at once, or a number of reasons below 0.
+        InputError: all problems of the table at once, or a number of reasons out of range.
     """
-    if num_reasons < 0:
-        raise InputError(f"reasons is {num_reasons}; allowed is 0 or more, for example 4")
+    most = len(set(unit_of_each_feature(model.schema)))
+    if not 0 <= num_reasons <= most:
+        raise InputError(f"reasons is {num_reasons}; allowed is 0 to {most}, the columns that the run scores by")
     loans, used = new_loans(table, model.schema), level or Level()
     found = np.empty(loans.num_loans)
     reasons: list[dict[str, list[Any]]] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fedcredit.errors import InputError
+from fedcredit.experiment.arms import telling_apart
 from fedcredit.experiment.deployed import DEPLOYED
 from fedcredit.experiment.files import LOCK_FILE
 from fedcredit.experiment.ledger_heads import ROUNDS_FILE
@@ -26,7 +27,7 @@ class RunSeen:
 
     Attributes:
         folder: its results folder.
-        label: its name, with its seed and split seed.
+        label: its name, with its seed and split seed, and the keys that tell it from others of its name.
         state: ``running`` while a process holds the folder; ``stopped`` where none does and no record is there.
         server_round: the last round that is written, 0 before the first.
         num_rounds: rounds that were planned.
@@ -86,7 +87,7 @@ class Watch:
 
     place: Path
     _known: dict[Path, tuple[tuple[int, int, int], list[dict[str, Any]]]] = field(default_factory=dict)
-    _experiments: dict[Path, tuple[str, str, int]] = field(default_factory=dict)
+    _experiments: dict[Path, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the folder."""
@@ -97,13 +98,14 @@ class Watch:
         """Read what is there now."""
         sweeps = tuple(self._sweeps())
         folders = sorted(path.parent for path in self.place.rglob(EXPERIMENT_FILE) if path.is_file())
-        return Seen(runs=tuple(run for folder in folders if (run := self._run(folder)) is not None), sweeps=sweeps)
+        known = {folder: told for folder in folders if (told := self._experiment(folder)) is not None}
+        apart = telling_apart(list(known.values()))
+        runs = [self._run(folder, told, more) for (folder, told), more in zip(known.items(), apart, strict=True)]
+        return Seen(runs=tuple(runs), sweeps=sweeps)
 
-    def _run(self, folder: Path) -> RunSeen | None:
-        known = self._experiment(folder)
-        if known is None:
-            return None
-        label, mode, num_rounds = known
+    def _run(self, folder: Path, told: Mapping[str, Any], apart: str) -> RunSeen:
+        label = f"{told['name']} seed={told['seed']} split_seed={told['split_seed']} {apart}".rstrip()
+        mode, num_rounds = str(told["mode"]), int(told["training"]["num_rounds"])
         running = is_alive(folder / LOCK_FILE)
         rounds = self._rounds(folder / ROUNDS_FILE)
         is_finished = (folder / RECORD_FILE).is_file()
@@ -112,15 +114,15 @@ class Watch:
             folder=folder, label=label, state=state, num_rounds=num_rounds, **_figures(rounds, is_open=mode != DEPLOYED)
         )
 
-    def _experiment(self, folder: Path) -> tuple[str, str, int] | None:
-        """Read what an experiment is called and how long it is; it never changes once it is there."""
+    def _experiment(self, folder: Path) -> dict[str, Any] | None:
+        """Read an experiment, if it has all that a line says of it; it never changes once it is there."""
         import yaml
 
         if folder not in self._experiments:
             try:
                 told = yaml.load((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-                label = f"{told['name']} seed={told['seed']} split_seed={told['split_seed']}"
-                self._experiments[folder] = label, str(told["mode"]), int(told["training"]["num_rounds"])
+                _ = [told[key] for key in ("name", "mode", "seed", "split_seed")], int(told["training"]["num_rounds"])
+                self._experiments[folder] = dict(told)
             except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError):
                 return None
         return self._experiments[folder]

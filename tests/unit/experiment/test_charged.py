@@ -14,6 +14,8 @@ from fedcredit.experiment import charged_ranges
 from fedcredit.experiment.audit_claims import charged_claims
 from fedcredit.experiment.charged_plan import charged_noise, training_releases
 from fedcredit.experiment.charged_wording import charged_tables
+from fedcredit.experiment.epsilon_by_round import spending_of
+from fedcredit.experiment.epsilon_over_runs import runs_beside, table_of
 from fedcredit.experiment.files import run_folder
 from fedcredit.experiment.fingerprint import meaning
 from fedcredit.experiment.ledger_files import ledger_files, verify_ledgers
@@ -258,6 +260,40 @@ def test_a_crash_while_loans_are_read_for_ranges_is_charged_to_every_lender(
     whole = run(_experiment("encoding.ranges=charged_quantiles", folder=elsewhere), progress=False, report=False)
     assert whole.statement == record.statement
     assert whole.ledger_heads == record.ledger_heads
+
+
+def test_an_epsilon_that_is_told_as_rounds_go_by_has_the_ranges_in_it(tmp_path: Path) -> None:
+    experiment = _experiment("encoding.ranges=charged_quantiles", "encoding.noise_multiplier=1.2", folder=tmp_path)
+    record = run(experiment, progress=False, report=False)
+    stated = epsilon_of(record)
+    ranges = GaussianSteps(sampling_probability=1.0, noise_multiplier=1.2, num_steps=1)
+    told = [float(str(item["epsilon_spent"])) for item in record.rounds if item["epsilon_spent"] is not None]
+    assert len(told) == 2
+    assert epsilon([ranges], delta=1e-4).value < told[0] < told[1]
+    assert told[1] >= stated
+    drawn = spending_of(record, run_folder(experiment, record.fingerprint).path)
+    assert drawn is not None
+    assert drawn.rounds == tuple(range(1, 7))
+    assert drawn.by_lenders[1][-1] == told[1]
+    assert drawn.by_lenders[1][2] == told[0]
+
+
+def test_ranges_of_a_run_that_died_before_its_first_round_count_beside_a_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = _experiment("encoding.ranges=charged_quantiles", folder=tmp_path)
+    with monkeypatch.context() as patch:
+        _crash_at(3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            run(experiment, progress=False, report=False)
+    table = table_of(experiment.model_dump(mode="json"))
+    (spent,) = runs_beside(table, [], [tmp_path / "adhoc"])
+    price = GaussianSteps(
+        sampling_probability=1.0, noise_multiplier=charged_noise(experiment)[ENCODING_RANGES], num_steps=1
+    )
+    assert [*spent.lenders.values()] == [(price,)] * 3
+    (folder,) = (path.parent for path in tmp_path.rglob("ledger"))
+    assert {file.target_delta for file in ledger_files(folder)} == {1e-4}
 
 
 def test_a_run_that_is_refused_reads_no_loan_for_its_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,8 @@ from fedcredit.cli import main
 from fedcredit.config import compose
 from fedcredit.errors import InputError
 from fedcredit.experiment import watch_view
-from fedcredit.experiment.files import RunFolder
+from fedcredit.experiment.files import RunFolder, experiment_yaml
 from fedcredit.experiment.owner import is_alive, owner_line
-from fedcredit.experiment.runner import experiment_yaml
 from fedcredit.experiment.spool import Spool
 from fedcredit.experiment.watched import Watch
 
@@ -53,6 +52,18 @@ def test_a_run_without_a_round_yet_is_at_round_nought(folder: Path) -> None:
     (folder / "rounds.jsonl").touch()
     assert Watch(folder).look().runs == (seen,)
     assert "0/100" in shown(folder)
+
+
+def test_arms_of_one_name_and_seed_are_told_apart_by_the_keys_that_differ(folder: Path) -> None:
+    for budget in ("inf", "2"):
+        other = folder.parents[1] / budget / "inline-compiled"
+        other.mkdir(parents=True)
+        arm = compose(None, ["mode=simulated", f"privacy.target_epsilon={budget}", "results_dir=elsewhere"])
+        (other / "experiment.yaml").write_text(experiment_yaml(arm))
+    labels = {run.folder.parent.name: run.label for run in Watch(folder.parents[2]).look().runs}
+    assert labels["inf"] == "adhoc/run seed=1 split_seed=1 privacy.target_epsilon=inf"
+    assert labels["2"] == "adhoc/run seed=1 split_seed=1 privacy.target_epsilon=2.0"
+    assert labels["abc"] == "adhoc/run seed=1 split_seed=1 privacy.target_epsilon=1.0"
 
 
 def test_every_torn_last_line_is_passed_over(folder: Path) -> None:

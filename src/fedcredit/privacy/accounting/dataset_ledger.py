@@ -93,6 +93,11 @@ class DatasetLedger:
         self.close()
 
     @property
+    def path(self) -> Path:
+        """The file."""
+        return self._book.path
+
+    @property
     def head(self) -> str:
         """The digest of the last line: it stands for the whole ledger."""
         return self._book.head

@@ -51,6 +51,7 @@ _READ: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 STATED = (FEDERATION, *_READ)
+AS_ROUNDS_GO_BY = (ENCODING_RANGES, FEDERATION)
 
 
 def parts_of(name: str) -> tuple[str, ...]:
