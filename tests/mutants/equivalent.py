@@ -42,6 +42,11 @@ EQUIVALENT = (
         "if quick_epsilon(whole, delta=self.delta).value < self.epsilon:",
         reason="where the quick bound is the cap itself, the bounds asked next are not above it and say yes as well",
     ),
+    Equivalent(
+        file="privacy/entropy.py",
+        shown="total /= SUMMED_DRAWS**0.5  ->  total /= SUMMED_DRAWS*0.5",
+        reason="four draws are summed, and both are 2",
+    ),
     *(
         Equivalent(
             file="training/clipped_sums.py",
