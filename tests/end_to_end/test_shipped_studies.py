@@ -25,6 +25,7 @@ QUICK = {
     "label_skew": "concentration_0_5",
     "local_steps": "steps_20",
     "many_lenders": "lenders_3",
+    "own_level": "borrowers_60k",
     "pool_sale": "epsilon_1",
     "price_of_privacy": "epsilon_1",
     "privacy_budgets": "epsilon_1",
@@ -37,8 +38,6 @@ QUICK = {
     "unequal_lenders": "by_noise",
     "units": "loan",
 }
-# These simulate a market of their own, through a shock or with applications.
-SLOW = ("fraud_rings", "shock")
 
 
 def _study(name: str) -> Study:
@@ -61,9 +60,7 @@ def test_at_least_ten_studies_are_shipped() -> None:
     assert set(QUICK) == set(JUDGED)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.long) if name in SLOW else name for name in JUDGED]
-)
+@pytest.mark.parametrize("name", JUDGED)
 def test_one_arm_gives_what_is_expected(name: str, tmp_path: Path) -> None:
     expected, arm = _study(name).expected(), QUICK[name]
     records = [
