@@ -129,7 +129,10 @@ def test_a_lenders_own_level_is_the_one_of_its_evaluation(logistic: Path, loans:
     assert "no epsilon covers" in level.told
     prepared = prepared_of(model)
     (own,) = (institution for institution in prepared.institutions if institution.name == name)
-    moved = scoring.score(model, loans.take(pa.array(own.test.rows)), level=level).table["pd"].to_numpy()
+    scored = scoring.score(model, loans.take(pa.array(own.test.rows)), level=level)
+    moved = scored.table["pd"].to_numpy()
+    assert set(scored.table["level"].to_pylist()) == {"inside, never released"}
+    assert b"inside, never released" in scoring.scores_csv(scored)
     direct = predict_pd(prepared, prepared.network, model.parameters, own.test.features)
     assert moved.tobytes() == shift_logits(direct, level.shift).tobytes()
     told = model.record.own_intercept
@@ -143,7 +146,8 @@ def test_a_charged_level_comes_from_the_record_and_needs_no_loans(tmp_path: Path
     assert charged is not None
     assert charged.shifts is not None
     for name, shift in charged.shifts.items():
-        assert scoring.lender_level(model, name).shift == shift
+        found = scoring.lender_level(model, name)
+        assert (found.shift, found.kind) == (shift, "charged")
     hidden = replace(model, record=replace(model.record, charged=replace(charged, shifts={name: None})))
     with pytest.raises(InputError, match="noise hides"):
         scoring.lender_level(hidden, name)

@@ -38,18 +38,20 @@ _ROW = "row"
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """What is added to every logit, and a clause that says whose level that is."""
+    """What is added to every logit, whose level that is in a clause, and of a lender's own its kind in few words."""
 
     shift: float = 0.0
     told: str = AS_RELEASED
+    kind: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredTable:
     """Scores in the order of the table, with what their reader should know.
 
-    ``table`` has the row number from 1, the keys that the loans came with, ``pd``, ``points``, and where reasons were
-    asked for ``reason_1``, ``reason_1_points``, ...: columns that count against the loan, the worst first.
+    ``table`` has the row number from 1, the keys that the loans came with, ``pd``, ``points``, at a lender's own level
+    its kind as ``level``, and where reasons were asked for ``reason_1``, ``reason_1_points``, ...: columns that count
+    against the loan, the worst first.
     """
 
     table: pa.Table
@@ -114,6 +116,8 @@ def score(
             progress("scoring", min(first + chunk, loans.num_loans), loans.num_loans)
     columns: dict[str, Any] = _keys(loans, taken={*_names(num_reasons)})
     columns |= {"pd": found, "points": Scorecard().points(found)}
+    if used.kind:
+        columns["level"] = [used.kind] * loans.num_loans
     for name in reasons[0] if reasons else ():
         columns[name] = [cell for part in reasons for cell in part[name]]
     return ScoredTable(table=pa.table(columns), level=used, not_read=loans.not_read, remarks=loans.remarks)
@@ -147,7 +151,8 @@ def lender_level(model: KeptModel, lender: str, *, progress: Progress | None = N
         shift = shifts[lender]
         if shift is None:
             raise InputError(f"noise hides the charged intercept of {lender}, so it has none; score without a lender")
-        return Level(shift=shift, told=f"{lender}'s charged intercept, {shift:+.4f} on the log-odds")
+        told = f"{lender}'s charged intercept, {shift:+.4f} on the log-odds"
+        return Level(shift=shift, told=told, kind="charged")
     return _kept_inside(model, lender, progress)
 
 
@@ -187,7 +192,7 @@ def scores_csv(scored: ScoredTable) -> bytes:
 
 def _names(num_reasons: int) -> list[str]:
     own = [name for place in range(1, num_reasons + 1) for name in (f"reason_{place}", f"reason_{place}_points")]
-    return [_ROW, "pd", "points", *own]
+    return [_ROW, "pd", "points", "level", *own]
 
 
 def _keys(loans: NewLoans, *, taken: set[str]) -> dict[str, Any]:
@@ -227,6 +232,7 @@ def _kept_inside(model: KeptModel, lender: str, progress: Progress | None) -> Le
         shift=shift,
         told=f"{lender}'s own intercept, {shift:+.4f} on the log-odds, fitted on its own loans again: it is kept "
         "inside the lender, was never released, and no epsilon covers these scores",
+        kind="inside, never released",
     )
 
 
